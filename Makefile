@@ -1,0 +1,44 @@
+# Every target sets up what it needs in .venv, from a machine with only Python 3.11 and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+XDIST ?= 2
+
+.PHONY: demo test heavy lint types bench docs format clean
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+
+# One stamp an extra: `make demo` installs what the demo needs and no more.
+.venv/.%: .venv/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --editable ".[$*]"
+	@touch $@
+
+demo: .venv/.demo
+	$(BIN)/strongbax demo --directory demo
+
+test: .venv/.test
+	$(BIN)/python -m pytest -n $(XDIST) -m "not heavy"
+
+heavy: .venv/.test .venv/.bench
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m heavy
+
+lint: .venv/.lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/.test .venv/.lint
+	$(BIN)/pyright
+
+bench: .venv/.bench
+	$(BIN)/python -m benchmarks
+
+docs: .venv/.docs
+	$(BIN)/mkdocs build --strict
+
+format: .venv/.lint
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv build dist site *.egg-info
