@@ -1,38 +1,209 @@
 """The console: how facts reach a terminal, a pipe or a script.
 
-What is asked for goes to standard output, as tables or as JSON and nothing else; progress and errors go
-to standard error. A table in a terminal folds to its width; in a pipe every row stays on one line.
+What was asked for goes to standard output, as tables or as JSON and nothing else; progress and
+errors go to standard error. In a terminal a table folds to the width; in a pipe a row is one line.
 """
 
 import json
 import math
+import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-PIPE_WIDTH = 400  # columns of a table that no terminal shows: wide enough for one line a row
-PROGRESS_PERIOD = 10  # redraws a second
+PIPE_WIDTH = 400  # characters of a row that no terminal shows: wide enough for one line
+SHOWN_ITEMS = 6  # of an array in a table; JSON has all
 
-# Called with the number of pieces done and the number of all.
+# Called with how much is done, and how much there is in all.
 Progress = Callable[[int, int], None]
 
 
-def standard_output() -> "Console":
-    """Returns the console for what was asked for; it folds only where a terminal shows it."""
+def output() -> "Console":
+    """Returns the console for what was asked for."""
     from rich.console import Console
 
-    console = Console(highlight=False, emoji=False)
-    if not console.is_terminal and "COLUMNS" not in console._environ:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        console.width = PIPE_WIDTH
-    return console
+    fold = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, emoji=False, width=None if fold else PIPE_WIDTH)
 
 
-def standard_error() -> "Console":
-    """Returns the console for progress and errors."""
+def print_json(value: Any) -> None:
+    """Writes a value as JSON to standard output, and nothing else.
+
+    Args:
+      value: JSON-like; NumPy scalars and arrays become numbers and lists, NaN and infinities null.
+
+    Example:
+      >>> import numpy as np
+      >>> print_json({"return": float("nan"), "steps": np.int64(3), "ends": np.array([True])})
+      {
+        "return": null,
+        "steps": 3,
+        "ends": [
+          true
+        ]
+      }
+    """
+    sys.stdout.write(json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
+
+
+def print_error(message: str) -> None:
+    """Writes one line `Error: ...` to standard error."""
     from rich.console import Console
+    from rich.text import Text
 
-    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+    line = " ".join(message.split())
+    Console(stderr=True).print(Text.assemble(("Error: ", "bold red"), line), soft_wrap=True)
+
+
+def print_facts(facts: Mapping[str, Any], title: str | None = None) -> None:
+    """Writes names and values, one pair a line.
+
+    Args:
+      facts: values are shown by `show`; those that are None are left out.
+      title: a line above.
+    """
+    rows = [(name.replace("_", " "), show(value)) for name, value in facts.items()]
+    print_table(("", ""), [row for row in rows if row[1]], title=title, headed=False)
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    title: str | None = None,
+    headed: bool = True,
+) -> None:
+    """Writes a table; numbers stand on the right.
+
+    Args:
+      columns: headings.
+      rows: one value a column, shown by `show`.
+      title: a line above.
+      headed: whether the headings are written.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    body = [tuple(row) for row in rows]
+    table = Table(box=SIMPLE_HEAD if headed else None, show_header=headed, pad_edge=False)
+    for place, name in enumerate(columns):
+        numbers = bool(body) and all(_is_number(row[place]) for row in body)
+        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+    for row in body:
+        table.add_row(*(Text(show(value)) for value in row))
+    console = output()
+    if title:
+        console.print(Text(title, style="bold"))
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as text:
+        console.print(table)
+    sys.stdout.write("".join(line.rstrip() + "\n" for line in text.get().splitlines()))
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
+    """Writes rows of the same names as a table; columns in which nothing stands are left out."""
+    names = [name for name in (rows[0] if rows else ()) if any(show(row[name]) for row in rows)]
+    headings = [name.replace("_", " ") for name in names]
+    print_table(headings, ([row[name] for name in names] for row in rows), title=title)
+
+
+def print_line(line: str = "") -> None:
+    """Writes a line as it is."""
+    from rich.text import Text
+
+    output().print(Text(line), soft_wrap=True)
+
+
+@contextmanager
+def progress(label: str) -> Generator[Progress]:
+    """Shows a bar on standard error while something goes on; nothing where that is no terminal.
+
+    Args:
+      label: what goes on, as in `Converting door.hdf5`.
+
+    Yields:
+      A function of (done, all), in any unit.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Bars(
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bars:
+        task = bars.add_task(label, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def show(value: Any) -> str:
+    """Returns a value as a person reads it: few digits, yes and no, nothing for None.
+
+    Example:
+      >>> show(1234567), show(0.123456), show(True), show(None), show([1, 2])
+      ('1,234,567', '0.1235', 'yes', '', '1 2')
+      >>> show({"env": "Hopper"}), show(list(range(39)))
+      ('env: Hopper', '0 1 2 3 4 5 ... (39)')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, Any]", value).items()
+        return ", ".join(f"{name}: {show(item)}" for name, item in items)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else _show_float(value)
+    if isinstance(value, list | tuple):
+        items = cast("Sequence[Any]", value)
+        shown = " ".join(show(item) for item in items[:SHOWN_ITEMS])
+        return shown if len(items) <= SHOWN_ITEMS else f"{shown} ... ({len(items)})"
+    return str(value)
+
+
+def _show_float(value: float) -> str:
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.1f}"
+
+
+def show_bytes(size: int | None) -> str:
+    """Returns a size in bytes as a person reads it.
+
+    Example:
+      >>> show_bytes(512), show_bytes(1_500_000), show_bytes(None)
+      ('512 B', '1.5 MB', 'unknown')
+    """
+    if size is None:
+        return "unknown"
+    power = min(4, max(0, int(math.log10(max(size, 1)) // 3)))
+    unit = ("B", "kB", "MB", "GB", "TB")[power]
+    return f"{size / 1000**power:.1f} {unit}" if power else f"{size} B"
+
+
+def plain(value: Any) -> Any:
+    """Returns a value as JSON can hold it: arrays as lists, NaN and infinities as None."""
+    if isinstance(value, Mapping):
+        items = cast("Mapping[Any, Any]", value).items()
+        return {str(key): plain(item) for key, item in items}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in cast("Sequence[Any]", value)]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, bool | int | str | None) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -4,6 +4,7 @@ import os
 
 import hypothesis
 import jax
+import pytest
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -17,3 +18,22 @@ hypothesis.settings.register_profile("nightly", max_examples=1000, deadline=None
 hypothesis.settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default")
 )
+
+
+@pytest.fixture
+def strongbax(capfd):
+    """Runs the command line in this process: `code, output, error = strongbax("show", path)`."""
+    from strongbax.__main__ import main
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = stop.code or 0
+        else:
+            code = 0
+        said = capfd.readouterr()
+        return code, said.out, said.err
+
+    return run

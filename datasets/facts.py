@@ -1,0 +1,152 @@
+"""Facts: what can be said of a vault, as plain values that JSON can hold.
+
+The command line shows these as tables or prints them as they are.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .console import plain
+from .local import size_on_disk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..vault import EpisodeTable, Vault
+
+
+def vault_facts(vault: "Vault", path: Path) -> dict[str, Any]:
+    """Returns what a vault holds.
+
+    Args:
+      vault: open.
+      path: where it lies.
+
+    Returns:
+      `path`, `bytes`, `files`, `streams`, `steps`, `episodes`, `open_episodes`, `lost_steps` (noted
+      gaps), `leaves` (see `leaf_facts`), `summary` (see `episode_summary`), `attributes`, `card`.
+    """
+    size, files = size_on_disk(path)
+    return {
+        "path": str(path),
+        "bytes": size,
+        "files": files,
+        "streams": vault.streams,
+        "steps": vault.num_steps,
+        "episodes": vault.num_episodes,
+        "open_episodes": len(vault.open_episodes),
+        "gaps": [plain(vars(gap)) for gap in vault.gaps],
+        "leaves": leaf_facts(vault),
+        "summary": episode_summary(vault.episodes),
+        "attributes": plain(dict(vault.attributes)),
+        "card": plain(dict(vault.card)),
+    }
+
+
+def vault_line(path: Path) -> dict[str, Any]:
+    """Returns the few facts of a vault that fit a line: path, streams, steps, episodes, bytes.
+
+    Raises:
+      StrongbaxError: if it cannot be opened.
+    """
+    from ..vault import Vault
+
+    with Vault.open(path) as vault:
+        return {
+            "path": str(path),
+            "streams": vault.streams,
+            "steps": vault.num_steps,
+            "episodes": vault.num_episodes,
+            "bytes": size_on_disk(path)[0],
+        }
+
+
+def dataset_facts(name: str) -> dict[str, Any]:
+    """Returns what the catalogue knows about a dataset.
+
+    Args:
+      name: its id or an alias.
+
+    Raises:
+      NotFoundError: if neither a path nor a dataset has that name.
+
+    Example:
+      >>> dataset_facts("hopper-medium-v2")["id"]
+      'D4RL/hopper/medium-v2'
+    """
+    from ..vault.errors import NotFoundError
+    from .catalogue import find
+
+    try:
+        return find(name).to_dict()
+    except NotFoundError as error:
+        raise NotFoundError(f"There is no file or folder {name!r}. {error}") from None
+
+
+def leaf_facts(vault: "Vault") -> list[dict[str, Any]]:
+    """Returns name, dtype, shape, role, codec and bytes a step of each leaf."""
+    roles = {name: role for role, name in vars(vault.roles).items() if isinstance(name, str)}
+    return [
+        {
+            "name": leaf.name,
+            "dtype": str(leaf.dtype),
+            "shape": list(leaf.shape),
+            "role": roles.get(leaf.name),
+            "codec": leaf.codec,
+            "bytes_a_step": leaf.row_bytes,
+            "final_rows": leaf.name in vault.schema.finals,
+        }
+        for leaf in vault.schema.leaves
+    ]
+
+
+def episode_summary(table: "EpisodeTable") -> dict[str, Any]:
+    """Returns how the episodes ended, and the spread of their returns and lengths.
+
+    Returns:
+      `terminated`, `truncated`, `cut`, `final_known`: numbers of episodes. `return`, `length` (in
+      steps): `min median mean max` each, None without episodes or rewards. A return with an entry
+      an agent is summed over them.
+    """
+    ended = table["terminated"] | table["truncated"]
+    returns = table["return"].reshape(len(table), -1).sum(axis=1)
+    return {
+        "terminated": int(table["terminated"].sum()),
+        "truncated": int(table["truncated"].sum()),
+        "cut": int((~ended).sum()),
+        "final_known": int(table["final_known"].sum()),
+        "return": _spread(returns),
+        "length": _spread(table["length"]),
+    }
+
+
+def episode_rows(table: "EpisodeTable", count: int) -> list[dict[str, Any]]:
+    """Returns the first `count` rows of the episode table, attributes included."""
+    rows = range(min(count, len(table)))
+    columns = {name: table[name] for name in table.columns}
+    return [
+        {name: plain(column[row]) for name, column in columns.items()}
+        | {"attributes": table.attributes(row)}
+        for row in rows
+    ]
+
+
+def step_rows(vault: "Vault", count: int) -> list[dict[str, Any]]:
+    """Returns the first `count` steps of the first stream, one value a leaf."""
+    stop = min(count, vault.length)
+    leaves: Mapping[str, Any] = vault.read_numpy(
+        start=0, stop=stop, streams=[0], leaves=list(vault.leaves)
+    )
+    return [
+        {"step": time} | {name: plain(leaf[0, time]) for name, leaf in leaves.items()}
+        for time in range(stop)
+    ]
+
+
+def _spread(values: Any) -> dict[str, float] | None:
+    if not len(values) or not np.isfinite(values).any():
+        return None
+    measures = {"min": np.min, "median": np.median, "mean": np.mean, "max": np.max}
+    return {name: float(measure(values)) for name, measure in measures.items()}

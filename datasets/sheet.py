@@ -1,0 +1,39 @@
+"""The sheet of a vault or a dataset: its facts as a person reads them in a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import console
+
+
+def print_vault(facts: Mapping[str, Any]) -> None:
+    """Writes the facts of a vault.
+
+    Args:
+      facts: of `strongbax.datasets.facts.vault_facts`.
+    """
+    summary = facts["summary"]
+    ends = ("terminated", "truncated", "cut", "final_known")
+    counts = {name: facts[name] for name in ("streams", "steps", "episodes", "open_episodes")}
+    size = f"{console.show_bytes(facts['bytes'])} in {facts['files']} files"
+    console.print_facts({"path": facts["path"], **counts, "size on disk": size})
+    if facts["gaps"]:
+        console.print_rows(facts["gaps"], "Gaps: steps that were lost")
+    leaves = [leaf | {"shape": str(leaf["shape"])} for leaf in facts["leaves"]]
+    console.print_rows(leaves, "Leaves")
+    console.print_facts({name: summary[name] for name in ends}, "Ends of episodes")
+    spread = [{"": name} | summary[name] for name in ("return", "length") if summary[name]]
+    if spread:
+        console.print_rows(spread, "Episodes")
+    for part in ("attributes", "card"):
+        if facts[part]:
+            console.print_facts(facts[part], part.capitalize())
+
+
+def print_dataset(facts: Mapping[str, Any]) -> None:
+    """Writes what the catalogue knows about a dataset.
+
+    Args:
+      facts: of `strongbax.datasets.facts.dataset_facts`.
+    """
+    console.print_facts(dict(facts) | {"size": console.show_bytes(facts.get("size"))})

@@ -1,0 +1,78 @@
+"""Writes `docs/cli.md` from what `strongbax --help` says; `make docs` runs it.
+
+A test holds that the page is current.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+from strongbax.__main__ import app
+
+PAGE = Path(__file__).with_name("cli.md")
+
+# Commands whose example the tests of the pages pass over.
+NOT_RUN = {"strongbax demo": "it has a test of its own"}
+
+HEAD = """\
+# Command line
+
+<!-- Made by docs/cli_page.py from the commands' own help: run `make docs` after a change. -->
+
+`strongbax COMMAND --help` says the same in a terminal. What prints facts takes `--json`, and then
+prints JSON to standard output and nothing else; progress and errors go to standard error.
+
+| exit code | means |
+|---|---|
+| 0 | all is well |
+| 1 | `verify` found a problem |
+| 2 | the input is wrong: one line says what, and the mend |
+"""
+
+
+def commands(command: Any = None, path: tuple[str, ...] = ("strongbax",)) -> dict[str, Any]:
+    """Every command by its full name, `strongbax list remote`, groups left out."""
+    command = typer.main.get_command(app) if command is None else command
+    if not hasattr(command, "commands"):
+        return {" ".join(path): command}
+    found: dict[str, Any] = {}
+    for name, child in command.commands.items():
+        found |= commands(child, (*path, name))
+    return found
+
+
+def render() -> str:
+    """The page."""
+    parts = [_section(name, command) for name, command in sorted(commands().items())]
+    return "\n".join([HEAD, *parts])
+
+
+def _section(name: str, command: Any) -> str:
+    text, *examples = [part.strip() for part in command.help.split("Example:")]
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option"]
+    usage = " ".join([name, *(p.metavar for p in arguments), *(["[OPTIONS]"] if options else [])])
+    lines = [f"## {name}", "", text, "", "```text", usage, "```", ""]
+    rows = [(f"`{p.metavar}`", p.help) for p in arguments]
+    rows += [(_names(p), p.help + _default(p)) for p in options]
+    lines += ["| argument or option | means |", "|---|---|"]
+    lines += [f"| {left.replace('|', chr(92) + '|')} | {right} |" for left, right in rows]
+    lines += ["", *([f"<!-- not run: {NOT_RUN[name]} -->"] if name in NOT_RUN else [])]
+    lines += ["```console", *(f"$ {example}" for example in examples), "```", ""]
+    return "\n".join(lines)
+
+
+def _names(option: Any) -> str:
+    names = [*option.opts, *option.secondary_opts]
+    value = "" if option.is_flag else f" {option.metavar}"
+    return ", ".join(f"`{name}{value}`" for name in names)
+
+
+def _default(option: Any) -> str:
+    if option.default is None or option.is_flag:
+        return " Required." if option.required else ""
+    return f" Default: `{option.default}`."
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")

@@ -1,0 +1,273 @@
+"""The command line says what the library knows, to people and to scripts."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from strongbax.datasets import console
+from strongbax.vault import Episode, Vault
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = runpy.run_path(str(ROOT / "docs" / "cli_page.py"))["commands"]()
+LENGTHS = (3, 5, 7)
+
+
+@pytest.fixture(scope="module")
+def vault(tmp_path_factory) -> Path:
+    """A vault of three episodes; it is only read."""
+    path = tmp_path_factory.mktemp("local") / "toy.vault"
+    step = {"observation": np.zeros(8, np.float32), "reward": np.float32(0)}
+    with Vault.create(path, steps=step, attributes={"environment": "Toy-v0"}) as made:
+        for length in LENGTHS:
+            steps = {
+                "observation": np.full((length, 8), length, np.float32),
+                "reward": np.ones(length, np.float32),
+            }
+            made.append(Episode(steps, terminated=length != 5, truncated=length == 5))
+    return path
+
+
+@pytest.fixture
+def broken(tmp_path) -> Path:
+    """A vault in which one byte of the steps is not what was written."""
+    path = tmp_path / "broken.vault"
+    step = {"observation": np.zeros(8, np.float32), "reward": np.float32(0)}
+    with Vault.create(path, steps=step, codec="zstd") as made:
+        steps = {"observation": np.ones((64, 8), np.float32), "reward": np.ones(64, np.float32)}
+        made.append(Episode(steps, terminated=True, truncated=False))
+    (shard,) = [file for file in (path / "steps" / "observation").iterdir() if file.name[0] == "c"]
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 3] ^= 0xFF
+    shard.write_bytes(data)
+    return path
+
+
+@pytest.fixture
+def d4rl_file(tmp_path) -> Path:
+    path = tmp_path / "source.hdf5"
+    with h5py.File(path, "w") as file:
+        file["observations"] = np.zeros((10, 4), np.float32)
+        file["actions"] = np.zeros((10, 2), np.float32)
+        file["rewards"] = np.ones(10, np.float32)
+        file["terminals"] = np.arange(10) == 9
+        file["timeouts"] = np.arange(10) == 4
+    return path
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_an_example(name, strongbax):
+    """`--help` of every command says what it does and shows it in use, and all options are told."""
+    code, output, _ = strongbax(*name.split()[1:], "--help")
+    assert code == 0
+    assert f"Example: {name}" in output
+    assert all(parameter.help for parameter in COMMANDS[name].params)
+
+
+def test_version_is_printed(strongbax):
+    """`--version` prints the name and the version."""
+    code, output, _ = strongbax("--version")
+    assert (code, output.split()[0]) == (0, "strongbax")
+
+
+def test_convert_makes_a_vault(d4rl_file, tmp_path, strongbax):
+    """`convert` makes a vault of the source's steps and episodes and says how many."""
+    target = tmp_path / "made.vault"
+    code, output, _ = strongbax("convert", d4rl_file, target, "--format", "d4rl", "--json")
+    assert code == 0
+    assert json.loads(output)["target"] == str(target)
+    with Vault.open(target) as made:
+        assert (made.num_steps, made.num_episodes) == (10, 2)
+
+
+def test_convert_replaces_only_when_told(d4rl_file, tmp_path, strongbax):
+    """An existing target is an error, and is replaced with `--overwrite`."""
+    target = tmp_path / "made.vault"
+    assert strongbax("convert", d4rl_file, target)[0] == 0
+    code, _, error = strongbax("convert", d4rl_file, target)
+    assert code == 2
+    assert error.startswith("Error: ")
+    assert strongbax("convert", d4rl_file, target, "--overwrite")[0] == 0
+
+
+def test_show_tells_what_a_vault_holds(vault, strongbax):
+    """`show PATH --json` has counts, leaves with their roles, returns and lengths."""
+    code, output, _ = strongbax("show", vault, "--json")
+    facts = json.loads(output)
+    assert code == 0
+    assert (facts["steps"], facts["episodes"], facts["streams"]) == (15, 3, 1)
+    leaves = {leaf["name"]: leaf for leaf in facts["leaves"]}
+    assert leaves["observation"]["shape"] == [8]
+    assert leaves["reward"]["role"] == "reward"
+    assert facts["summary"]["length"] == {"min": 3.0, "median": 5.0, "mean": 5.0, "max": 7.0}
+    assert (facts["summary"]["terminated"], facts["summary"]["truncated"]) == (2, 1)
+    assert facts["attributes"] == {"environment": "Toy-v0"}
+    assert facts["bytes"] > 15 * 36
+
+
+def test_show_has_the_facts_in_its_tables(vault, strongbax):
+    """`show PATH` shows the same facts to a person."""
+    code, output, _ = strongbax("show", vault)
+    assert code == 0
+    for fact in ("observation", "float32", "[8]", "reward", "terminated", "Toy-v0"):
+        assert fact in output
+
+
+def test_show_tells_what_is_known_of_a_dataset(strongbax):
+    """`show ID` tells the catalogue's facts, by id and by alias alike."""
+    by_id = strongbax("show", "D4RL/hopper/medium-v2", "--json")
+    by_alias = strongbax("show", "hopper-medium-v2", "--json")
+    assert by_id == by_alias
+    assert json.loads(by_id[1])["horizon"] == 1000
+    assert "152.8 MB" in strongbax("show", "hopper-medium-v2")[1]
+
+
+def test_head_shows_the_first_rows(vault, strongbax):
+    """`head` gives the first episodes and steps, every value of a leaf in JSON."""
+    code, output, _ = strongbax("head", vault, "-n", 2, "--json")
+    rows = json.loads(output)
+    assert code == 0
+    assert [row["length"] for row in rows["episodes"]] == [3, 5]
+    assert [row["step"] for row in rows["steps"]] == [0, 1]
+    assert rows["steps"][0]["observation"] == [3.0] * 8
+    shown = strongbax("head", vault, "-n", 2)[1]
+    assert "3 3 3 3 3 3 ... (8)" in shown
+
+
+def test_verify_finds_nothing_in_a_whole_vault(vault, strongbax):
+    """`verify` ends with 0 where nothing is wrong."""
+    code, output, _ = strongbax("verify", vault, "--json")
+    assert code == 0
+    assert json.loads(output)["ok"] is True
+    assert "No problem found." in strongbax("verify", vault)[1]
+
+
+def test_verify_finds_a_changed_byte(broken, strongbax):
+    """`verify` ends with 1 and names the leaf where a byte was changed."""
+    code, output, _ = strongbax("verify", broken, "--json")
+    report = json.loads(output)
+    assert (code, report["ok"]) == (1, False)
+    assert any("observation" in problem for problem in report["problems"])
+    code, _, error = strongbax("verify", broken)
+    assert code == 1
+    assert "observation" in error
+
+
+def test_plot_writes_a_picture(vault, tmp_path, strongbax):
+    """`plot` writes a PNG."""
+    out = tmp_path / "folder" / "toy.png"
+    assert strongbax("plot", vault, "--out", out)[0] == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_list_remote_selects_by_text(strongbax):
+    """`list remote TEXT` lists the datasets whose names contain it."""
+    code, output, _ = strongbax("list", "remote", "hopper-medium", "--json")
+    ids = [entry["id"] for entry in json.loads(output)]
+    assert code == 0
+    assert "D4RL/hopper/medium-v2" in ids
+    assert all("hopper" in name for name in ids)
+    assert "D4RL/hopper/medium-v2" in strongbax("list", "remote", "hopper-medium")[1]
+
+
+def test_list_local_finds_vaults(vault, strongbax, monkeypatch):
+    """`list local` lists the vaults below a folder, the datasets' folder if none is given."""
+    code, output, _ = strongbax("list", "local", vault.parent, "--json")
+    assert code == 0
+    assert [(row["path"], row["steps"]) for row in json.loads(output)] == [(str(vault), 15)]
+    monkeypatch.setenv("STRONGBAX_DATASETS_PATH", str(vault.parent))
+    assert json.loads(strongbax("list", "local", "--json")[1])[0]["path"] == str(vault)
+    monkeypatch.setenv("STRONGBAX_DATASETS_PATH", str(vault.parent / "none"))
+    assert strongbax("list", "local", "--json") == (0, "[]\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("show", "no/such.vault"),
+        ("head", "no/such.vault"),
+        ("verify", "no/such.vault"),
+        ("plot", "no/such.vault", "--out", "x.png"),
+        ("convert", "no/such.hdf5", "x.vault"),
+        ("list", "local", "no/such/folder"),
+        ("demo", "--steps", "2", "--flush-every", "3"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_input_is_one_line_and_two(arguments, strongbax, tmp_path, monkeypatch):
+    """Wrong input ends with 2, and with one line on standard error that says what was wrong."""
+    monkeypatch.chdir(tmp_path)
+    code, output, error = strongbax(*arguments)
+    assert (code, output) == (2, "")
+    assert error.startswith("Error: ")
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_file_that_is_no_vault_is_an_error(d4rl_file, strongbax):
+    """A file of another kind is refused in one line, with the mend."""
+    code, _, error = strongbax("show", d4rl_file)
+    assert code == 2
+    assert "convert" in error
+
+
+@pytest.mark.parametrize("arguments", [("show",), ("lst",), ("head", "x", "-n", "0")])
+def test_wrong_usage_ends_with_two(arguments, strongbax):
+    """A missing, unknown or impossible argument ends with 2 and says so on standard error."""
+    code, output, error = strongbax(*arguments)
+    assert (code, output) == (2, "")
+    assert error
+
+
+def test_a_fault_of_ours_is_not_hidden(strongbax, monkeypatch):
+    """What is no wrong input comes with its traceback, for somebody has to mend it."""
+
+    def fail():
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("strongbax.datasets.catalogue.entries", fail)
+    with pytest.raises(ZeroDivisionError):
+        strongbax("list", "remote")
+
+
+def test_rows_stay_whole_in_a_pipe(vault, strongbax):
+    """In a pipe a row of a table is one line, however long, without trailing spaces."""
+    _, output, _ = strongbax("head", vault, "-n", 1)
+    rows = [line for line in output.splitlines() if "3 3 3 3 3 3 ... (8)" in line]
+    assert len(rows) == 1
+    assert all(line == line.rstrip() for line in output.splitlines())
+
+
+def test_narrow_terminal_folds(vault, strongbax, monkeypatch):
+    """In a narrow terminal a table folds to the width and loses nothing."""
+    monkeypatch.setenv("COLUMNS", "40")
+    _, output, _ = strongbax("show", "hopper-medium-v2")
+    assert max(map(len, output.splitlines())) <= 40
+    assert "1,000" in output
+
+
+def test_closed_pipe_is_no_error():
+    """A reader that leaves early, as `head` does, causes no traceback."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "strongbax", "list", "remote"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert "Traceback" not in done.stderr
+
+
+def test_progress_is_silent_in_a_pipe(capfd):
+    """A progress bar writes nothing where no terminal shows it."""
+    with console.progress("Working") as progress:
+        progress(1, 2)
+    assert capfd.readouterr() == ("", "")
