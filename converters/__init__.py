@@ -1,1 +1,31 @@
-"""Converters."""
+"""Other formats in: `convert` writes a vault, checked against its source.
+
+`qlearning` and `sequences` give what D4RL's own two loaders give. Nothing is imported before it is
+used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .d4rl_reference import qlearning, sequences
+    from .pipeline import ConversionReport, convert
+
+__all__ = ["ConversionReport", "convert", "qlearning", "sequences"]
+
+_HOMES = {
+    "ConversionReport": "pipeline",
+    "convert": "pipeline",
+    "qlearning": "d4rl_reference",
+    "sequences": "d4rl_reference",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,65 @@
+"""The formats that can be converted: a small value each, tried in this order.
+
+A format is one file beside this one with a `detect` and a `read`; adding it means naming it here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..vault.errors import FormatError
+from . import d4rl, d4rl_layout
+from .source import Source
+
+
+@dataclass(frozen=True)
+class Format:
+    """A foreign format.
+
+    Attributes:
+      name: what the user calls it.
+      title: what its makers call it.
+      detect: says whether a path holds it, from a look at its beginning.
+      read: `read(path, entry, **options)` opens it as a source; `entry` is what the catalogue
+        knows of it, or None.
+      options: names of the options of `read`.
+    """
+
+    name: str
+    title: str
+    detect: Callable[[Path], bool]
+    read: Callable[..., Source]
+    options: tuple[str, ...]
+
+
+FORMATS = (Format(d4rl_layout.NAME, "D4RL HDF5", d4rl.detect, d4rl.read, d4rl.OPTIONS),)
+
+
+def find_format(name: str | None, path: Path) -> Format:
+    """Returns the format of a name, or the one that a path holds.
+
+    Args:
+      name: of a format; None looks at the path.
+      path: of what is to be converted.
+
+    Raises:
+      ValueError: if no format has that name.
+      FormatError: if no format recognises the path, or it cannot be read at all.
+
+    Example:
+      >>> find_format("d4rl", Path("anything")).title
+      'D4RL HDF5'
+    """
+    names = ", ".join(form.name for form in FORMATS)
+    if name is None:
+        found = next((form for form in FORMATS if form.detect(path)), None)
+        if found is None:
+            raise FormatError(
+                f"{path} is in none of the formats that are recognised by themselves ({names}). "
+                "Name its format with `format=` to learn what is missing."
+            )
+        return found
+    found = next((form for form in FORMATS if form.name == name), None)
+    if found is None:
+        raise ValueError(f"`format` must be one of {names}; got {name!r}.")
+    return found

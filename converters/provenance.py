@@ -1,0 +1,98 @@
+"""Where a vault comes from: which file, which bytes, which dataset, read how."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import __version__
+from ..vault.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from ..datasets.entry import DatasetEntry
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The file that is converted, and what the catalogue knows of it.
+
+    Attributes:
+      path: of the file.
+      size: in bytes.
+      sha256: in hexadecimal.
+      entry: the dataset that it is, or None.
+      same_bytes: whether the file has the checksum that the catalogue knows; None if it knows none.
+    """
+
+    path: Path
+    size: int
+    sha256: str
+    entry: "DatasetEntry | None"
+    same_bytes: bool | None
+
+    def to_card(
+        self, form: str, options: Mapping[str, Any], facts: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Returns what the card says of the origin, JSON.
+
+        The file's name is kept and its folder is not: it means nothing on another machine.
+
+        Args:
+          form: name of the format that it was read as.
+          options: of the conversion, as the user gave them.
+          facts: of the source.
+        """
+        entry = self.entry
+        about: dict[str, Any] = {} if entry is None else _about(entry)
+        return about | {
+            "provenance": {
+                "file": self.path.name,
+                "url": None if entry is None else entry.url,
+                "size": self.size,
+                "sha256": self.sha256,
+                "matches_catalogue": self.same_bytes,
+                "format": form,
+                "converter": f"{__package__}.{form}",
+                "version": __version__,
+                "options": dict(options),
+                "source": dict(facts),
+            }
+        }
+
+
+def inspect(path: Path) -> Origin:
+    """Returns the origin of a file, having read all its bytes once.
+
+    A file is recognised by its checksum, else by its name.
+
+    Raises:
+      NotFoundError: if there is no file.
+
+    Example:
+      >>> Path("hopper_medium-v2.hdf5").write_bytes(b"something else")
+      14
+      >>> origin = inspect(Path("hopper_medium-v2.hdf5"))
+      >>> origin.entry.id, origin.same_bytes
+      ('D4RL/hopper/medium-v2', False)
+    """
+    # Imported here: only this module asks the catalogue, and only for facts.
+    from ..datasets.catalogue import recognise
+
+    if not path.is_file():
+        raise NotFoundError(f"`src` must be a file; there is none at {path}.")
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    entry = next(iter(recognise(file=path.name, sha256=sha256)), None)
+    same = None if entry is None or entry.sha256 is None else entry.sha256 == sha256
+    return Origin(path, path.stat().st_size, sha256, entry, same)
+
+
+def _about(entry: "DatasetEntry") -> dict[str, Any]:
+    return {
+        "dataset_id": entry.id,
+        "licence": entry.licence,
+        "citation": entry.citation,
+        "ref_min_score": entry.ref_min_score,
+        "ref_max_score": entry.ref_max_score,
+    }

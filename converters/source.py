@@ -1,0 +1,88 @@
+"""What every format's reader hands on: a `Source`, read block by block.
+
+A format knows how its files are laid out; from here on all are alike. Leaves are named as in a
+vault (`infos/qpos`), and only one block is in memory at a time.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..vault.dtypes import NpArray
+from ..vault.episodes import Ends
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some consecutive steps of a source; `n` is their number.
+
+    Attributes:
+      steps: leaves `[n, ...]` by name.
+      ends: the episodes that end among them. An episode without an end goes on in the next block.
+      derived: leaves `[n, ...]` that the source stores and that a vault derives from its rows and
+        finals (`next_observation`): not stored, but checked against what the vault derives.
+    """
+
+    steps: Mapping[str, NpArray]
+    ends: Ends
+    derived: Mapping[str, NpArray] = field(default_factory=dict[str, NpArray])
+
+    @property
+    def num_steps(self) -> int:
+        """The number of steps."""
+        return len(next(iter(self.steps.values())))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset in a foreign format, ready to be read.
+
+    Attributes:
+      example: one step, leaves without the row axis, by name.
+      num_steps: of the whole source.
+      finals: names of the leaves that have final rows.
+      blocks: `blocks(n)` reads the source from its start, `n` steps at a time; the last block may
+        be shorter.
+      facts: JSON: what the source's layout is and what was decided on it. Goes into the card.
+      attributes: JSON: what the source holds that is neither a step nor an episode.
+      horizon: steps after which the environment stops an episode, where known.
+    """
+
+    example: Mapping[str, NpArray]
+    num_steps: int
+    finals: tuple[str, ...]
+    blocks: Callable[[int], Iterator[Block]]
+    facts: Mapping[str, Any]
+    attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    horizon: int | None = None
+
+
+class ReadAgain(Exception):  # noqa: N818 - a signal, not an error
+    """Says that a source turned out otherwise than assumed, and is to be read again from its start.
+
+    Attributes:
+      why: what was found, a sentence for the card.
+      options: the reader's options that fit it.
+    """
+
+    def __init__(self, why: str, **options: Any) -> None:
+        super().__init__(why)
+        self.why = why
+        self.options = options
+
+
+def nest(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """Hangs leaves in nested dicts by the `/` in their names.
+
+    Example:
+      >>> nest({"reward": 1, "infos/qpos": 2, "infos/qvel": 3})
+      {'reward': 1, 'infos': {'qpos': 2, 'qvel': 3}}
+    """
+    tree: dict[str, Any] = {}
+    for name, leaf in leaves.items():
+        *path, last = name.split("/")
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = leaf
+    return tree
