@@ -1,1 +1,77 @@
-"""Vault."""
+"""The vault: steps and episodes on disk, flushed from buffers, appended by converters, read by both.
+
+Names are resolved when they are used, so that what needs no JAX does not wait for it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .episodes import Ends, Episode, EpisodeTable
+    from .errors import (
+        AlreadyExistsError,
+        ClosedError,
+        ConflictError,
+        CorruptionError,
+        FormatError,
+        GapError,
+        LockedError,
+        MissingExtraError,
+        NotFoundError,
+        StorageError,
+        StrongbaxError,
+    )
+    from .flusher import Handle
+    from .root import Gap
+    from .vault import Vault
+    from .verify import Report
+
+_ERRORS = (
+    "AlreadyExistsError",
+    "ClosedError",
+    "ConflictError",
+    "CorruptionError",
+    "FormatError",
+    "GapError",
+    "LockedError",
+    "MissingExtraError",
+    "NotFoundError",
+    "StorageError",
+    "StrongbaxError",
+)
+_HOMES = dict.fromkeys(_ERRORS, "errors") | {
+    "Ends": "episodes",
+    "Episode": "episodes",
+    "EpisodeTable": "episodes",
+    "Gap": "root",
+    "Handle": "flusher",
+    "Report": "verify",
+    "Vault": "vault",
+}
+
+__all__ = [
+    "AlreadyExistsError",
+    "ClosedError",
+    "ConflictError",
+    "CorruptionError",
+    "Ends",
+    "Episode",
+    "EpisodeTable",
+    "FormatError",
+    "Gap",
+    "GapError",
+    "Handle",
+    "LockedError",
+    "MissingExtraError",
+    "NotFoundError",
+    "Report",
+    "StorageError",
+    "StrongbaxError",
+    "Vault",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,90 @@
+"""Making a vault: built aside, synced, and renamed into place, so that it is there whole or not at all."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from . import log
+from .errors import AlreadyExistsError, LockedError
+from .files import Lock, storage_errors, sync_directory, write_new
+from .root import FILE, Root, group_document, group_paths
+from .writer import LOCK
+
+_ASIDE = ".creating-"
+
+
+def document(node: dict[str, Any]) -> bytes:
+    """Gives the bytes of a node's `zarr.json`."""
+    return json.dumps(node, indent=2).encode()
+
+
+def create(path: Path, root: Root, *, overwrite: bool = False) -> Lock:
+    """Makes an empty vault.
+
+    Returns:
+      The vault's lock, held.
+
+    Raises:
+      AlreadyExistsError: if something stands at `path`, unless `overwrite`.
+      StorageError: if the disk refuses; nothing is left behind.
+    """
+    path = path.absolute()
+    _check_free(path, overwrite=overwrite)
+    with storage_errors(path, "create the vault"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        aside = path.with_name(f".{path.name}{_ASIDE}{os.getpid()}")
+        try:
+            aside.mkdir()
+            lock = Lock(aside / LOCK)
+            _fill(aside, root)
+            if overwrite and path.exists():
+                shutil.rmtree(path)
+            aside.rename(path)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        sync_directory(path.parent)
+    return lock
+
+
+def _check_free(path: Path, *, overwrite: bool) -> None:
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if overwrite and (path / FILE).exists():
+        Lock(path / LOCK).release()
+        return
+    mend = (
+        "Open it with `Vault.open(path, mode='a')`, choose another path, or pass overwrite=True."
+        if (path / FILE).exists()
+        else "It is not a vault; choose another path."
+    )
+    raise AlreadyExistsError(f"Something stands at {str(path)!r} already. {mend}")
+
+
+def _sweep(path: Path) -> None:
+    """Removes what creations that were killed left beside `path`."""
+    for old in path.parent.glob(f".{path.name}{_ASIDE}*"):
+        try:
+            if (old / LOCK).exists():
+                Lock(old / LOCK).release()
+        except LockedError:
+            continue
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _fill(folder: Path, root: Root) -> None:
+    arrays = {array.path: array.to_dict() for array in root.arrays()}
+    nodes = {group: group_document() for group in group_paths(list(arrays))} | arrays
+    (folder / log.DIRECTORY).mkdir()
+    for path in nodes:
+        (folder / path).mkdir()
+    for path, node in nodes.items():
+        write_new(folder / path / FILE, document(node))
+    write_new(folder / FILE, root.encode())
+    for path in reversed(nodes):
+        sync_directory(folder / path)
+    sync_directory(folder / log.DIRECTORY)
+    sync_directory(folder)

@@ -1,0 +1,96 @@
+"""Files that survive: atomic replacement, synced directories, and a lock that dies with its holder.
+
+A name is durable when its directory was synced, bytes are durable when their file was. Nothing here is
+ever changed in place; `replace` makes the new bytes durable under a temporary name first.
+"""
+
+import errno
+import fcntl
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import LockedError, StorageError
+
+TEMPORARY = ".new"  # suffix of a file that was not yet renamed; left by a crash, it means nothing
+
+
+@contextmanager
+def storage_errors(path: Path, doing: str) -> Generator[None]:
+    """Turns what the operating system refuses into a `StorageError` in one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StorageError) or error.errno is None:
+            raise
+        mend = _MENDS.get(error.errno, "Nothing that was committed is lost.")
+        reason = os.strerror(error.errno)
+        raise StorageError(f"Could not {doing} {str(path)!r}: {reason}. {mend}") from error
+
+
+_MENDS = {
+    errno.ENOSPC: "Free some space and try again; everything committed before is safe.",
+    errno.EDQUOT: "Free some of the quota and try again; everything committed before is safe.",
+    errno.EROFS: "The file system is read-only; open with mode='r', or copy the vault.",
+    errno.EACCES: "Check the permissions, or open with mode='r'.",
+    errno.EPERM: "Check the permissions, or open with mode='r'.",
+}
+
+
+def sync_directory(path: Path) -> None:
+    """Makes the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Writes a file and makes its bytes (not yet its name) durable."""
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Replaces a file atomically and durably: a reader sees the old bytes or the new, whole."""
+    temporary = path.with_name(path.name + TEMPORARY)
+    try:
+        write_new(temporary, data)
+        temporary.rename(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+class Lock:
+    """An exclusive lock on a file, held until `release` or the end of the process, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._descriptor, 64).decode(errors="replace").strip()
+            os.close(self._descriptor)
+            who = f"process {holder}" if holder else "another process"
+            raise LockedError(
+                f"The vault {str(path.parent)!r} is being written by {who}: one writer at a time. "
+                "Close that writer, open with mode='r', or write to a vault of your own."
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.write(self._descriptor, f"{os.getpid()}\n".encode())
+
+    def release(self) -> None:
+        """Lets the next writer in."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

@@ -1,0 +1,263 @@
+"""The flusher: turns a buffer's state or a block of steps into commits, in order, waiting or not.
+
+It plans on what will be committed when everything before it is: where the next step goes, which episodes
+run, what the buffer's count was. Rows are copied out of the state before it returns, so that the state may
+be donated; the disk is waited for in one background thread, in the order of the calls.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from . import history
+from .dtypes import NpArray
+from .episodes import Ends, Rows, join_rows
+from .reader import Piece, Snapshot
+from .roles import read_flags
+from .root import Gap, Running
+from .running import advance, cut, stops_of
+from .schema import Schema
+from .states import Held, hold
+from .tail import State
+from .writer import Flush, Writer
+
+_COMPARED_STEPS = 1 << 16  # steps that are compared at a time where a ring meets a vault
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A flush that may still be on its way to the disk.
+
+    Attributes:
+      steps: steps a stream that it brings.
+    """
+
+    steps: int
+    _future: "Future[None] | None" = None
+
+    def done(self) -> bool:
+        """Says whether it is durable, or failed."""
+        return self._future is None or self._future.done()
+
+    def result(self, timeout: float | None = None) -> int:
+        """Waits until it is durable and gives the steps a stream.
+
+        Raises:
+          StorageError: if the disk refused.
+          TimeoutError: after `timeout` seconds.
+        """
+        if self._future is not None:
+            self._future.result(timeout)
+        return self.steps
+
+
+class Flusher:
+    """Commits flushes in order.
+
+    Args:
+      writer: of the vault.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.plan: State = writer.state
+        self._queue = ThreadPoolExecutor(1, "strongbax-flush")
+        self._pending: list[Future[None]] = []
+        self._last: list[NpArray] | None = None  # the last step flushed from a buffer, leaf by leaf
+
+    @property
+    def schema(self) -> Schema:
+        """Of the vault."""
+        return self._writer.schema
+
+    # -- planning
+
+    def write(self, state: Any, *, on_gap: str, continues: bool | None, wait: bool) -> Handle:
+        """Flushes what is new of a buffer's state; see `Vault.write`."""
+        held = hold(state, self.schema)
+        self._catch_up()
+        news = self._news(held, continues)
+        if news.lost and on_gap == "error":
+            raise history.refuse_gap(news.lost, held.ring.capacity, held.streams)
+        steps = news.stop - news.first
+        if steps == 0:
+            return Handle(0)
+        leaves = {leaf.name: held.rows(n, news.first, news.stop) for n, leaf in enumerate(self.schema.leaves)}
+        gaps = (Gap(self.plan.length, news.lost),) if news.lost or news.fresh else ()
+        flush = self._flush(leaves, None, news.stop, gaps, cut_running=bool(gaps))
+        future = self._submit(flush, wait=wait)
+        self._last = [leaves[name][:, -1:].copy() for name in self.schema.names]
+        return Handle(steps, future)
+
+    def extend(self, leaves: Mapping[str, NpArray], ends: Ends | None, *, cut_running: bool = False) -> None:
+        """Commits a block of steps, leaves `[1, T, ...]`, and the episodes that end in it."""
+        self._catch_up()
+        self._submit(self._flush(leaves, ends, self.plan.added, (), cut_running=cut_running), wait=True)
+
+    def runs_now(self) -> bool:
+        """Says whether an episode with a step runs."""
+        self._catch_up()
+        return bool((self.plan.running.start < self.plan.length).any())
+
+    def _news(self, held: Held, continues: bool | None) -> history.News:
+        since = self.plan.added
+        if continues is None and since is not None and self._goes_on(held, since):
+            return history.news(held.ring, since)
+        self.drain()
+        known = [count for count in (since, self.plan.length) if count is not None]
+        return history.decide(
+            held.ring,
+            self.plan.length,
+            known,
+            lambda first, stop: self._same(held, first, stop),
+            continues,
+        )
+
+    def _goes_on(self, held: Held, since: int) -> bool:
+        """Says whether the ring is the one flushed last: it counts on, and the last step flushed is in it."""
+        ring = held.ring.aligned(since)
+        if self._last is None or ring.count < since:
+            return False
+        if since - 1 < ring.count - ring.held:
+            return ring.added is not None and held.ring.added is not None
+        rows = (held.rows(n, since - 1, since) for n in range(len(held.leaves)))
+        return all(_equal(row, last) for row, last in zip(rows, self._last, strict=True))
+
+    def _same(self, held: Held, first: int, stop: int) -> bool:
+        """Compares the ring's steps `[first, stop)` with the last ones of the vault."""
+        snapshot, shift = self.snapshot(None), self.plan.length - stop
+        for low in range(first, stop, _COMPARED_STEPS):
+            high = min(stop, low + _COMPARED_STEPS)
+            for n, name in enumerate(self.schema.names):
+                if not _equal(held.rows(n, low, high), snapshot.read(name, low + shift, high + shift)):
+                    return False
+        return True
+
+    def _flush(
+        self,
+        leaves: Mapping[str, NpArray],
+        ends: Ends | None,
+        added: int | None,
+        gaps: tuple[Gap, ...],
+        *,
+        cut_running: bool,
+    ) -> Flush:
+        schema, plan = self.schema, self.plan
+        steps = next(iter(leaves.values())).shape[1]
+        running, rows = plan.running, list[Rows]()
+        if cut_running:
+            streams, cuts = cut(running, plan.length)
+            if len(streams):
+                running, ended = advance(schema, running, plan.length, None, streams, cuts, 0)
+                rows.append(self._with_returns(ended, plan.running, streams))
+        running, ended = self._advance(running, leaves, ends, steps)
+        rows.append(ended)
+        return Flush(plan.length, leaves, steps, join_rows(rows), running, added, gaps)
+
+    def _advance(
+        self, running: Running, leaves: Mapping[str, NpArray], ends: Ends | None, steps: int
+    ) -> tuple[Running, Rows]:
+        schema, time = self.schema, self.plan.length
+        reward = None if schema.roles.reward is None else leaves[schema.roles.reward]
+        if ends is not None:
+            streams = np.zeros(len(ends.stop), np.int32)
+        elif schema.roles.ends:
+            flags = read_flags(schema.roles, leaves, schema.streams, steps)
+            streams, _, ends = stops_of(flags, running, time)
+        else:
+            nothing = np.zeros(0, np.int64)
+            streams, ends = (
+                nothing.astype(np.int32),
+                Ends(nothing, nothing.astype(bool), nothing.astype(bool)),
+            )
+        return advance(schema, running, time, reward, streams, ends, steps)
+
+    def _with_returns(self, rows: Rows, running: Running, streams: NpArray) -> Rows:
+        """Gives cut episodes the return they had."""
+        if self.schema.roles.reward is None:
+            return rows
+        return replace(rows, columns={**rows.columns, "return": running.total[streams]})
+
+    # -- committing
+
+    def _submit(self, flush: Flush, *, wait: bool) -> "Future[None] | None":
+        if wait and not self._pending:
+            self._writer.commit(flush)
+            self.plan = self._writer.state
+            return None
+        future = self._queue.submit(self._writer.commit, flush)
+        self._pending.append(future)
+        self.plan = State(
+            flush.row + flush.steps,
+            self.plan.episodes + len(flush.rows),
+            self.plan.sequence + 1,
+            flush.running,
+            flush.added,
+        )
+        if wait:
+            self.drain()
+        return future
+
+    def _catch_up(self) -> None:
+        """Forgets commits that are done; one that failed is raised once, and planning begins anew."""
+        failed = next((f for f in self._pending if f.done() and f.exception() is not None), None)
+        if failed is not None:
+            self.drain()
+        self._pending = [future for future in self._pending if not future.done()]
+        if not self._pending:
+            self.plan = self._writer.state
+
+    def drain(self) -> None:
+        """Waits for every commit.
+
+        Raises:
+          StorageError: the first failure, once; steps of that flush and those after it are not in the vault.
+        """
+        pending, self._pending = self._pending, []
+        errors = [error for future in pending if (error := future.exception()) is not None]
+        self.plan = self._writer.state
+        if errors:
+            raise errors[0]
+
+    def write_card(self, card: Mapping[str, Any]) -> None:
+        """Replaces the card."""
+        self.drain()
+        self._writer.write_card(card)
+
+    def seal(self) -> None:
+        """Seals everything committed."""
+        self.drain()
+        self._writer.seal()
+
+    def snapshot(self, last: Snapshot | None) -> Snapshot:
+        """Gives what is committed now; the last snapshot again where nothing changed."""
+        self.drain()
+        writer = self._writer
+        with writer.mutex:
+            if last is not None and last.state is writer.state and last.root is writer.root:
+                return last
+            pieces = [
+                Piece(block.row, {name: block.held(name) for name in self.schema.names})
+                for block in writer.tail.blocks
+            ]
+            return Snapshot(writer.path, writer.root, pieces, list(writer.rows), writer.state, writer.gaps)
+
+    def close(self) -> None:
+        """Commits and seals everything, and lets go of the vault whatever happens."""
+        try:
+            self.drain()
+        except BaseException:
+            self._queue.shutdown()
+            self._writer.abandon()
+            raise
+        self._queue.shutdown()
+        self._writer.close()
+
+
+def _equal(a: NpArray, b: NpArray) -> bool:
+    """Compares bytes, so that NaN equals itself."""
+    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
+    return a.shape == b.shape and np.array_equal(a.reshape(-1).view(np.uint8), b.reshape(-1).view(np.uint8))

@@ -1,0 +1,221 @@
+"""A snapshot of a vault: sealed rows and tail as one array, at one moment.
+
+A reader takes no lock. It reads the root, then the log that the root names, and looks whether the root is
+still the same: then nothing was sealed between, and what it holds is one committed state.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import log
+from .dtypes import NpArray
+from .episodes import EpisodeTable, Rows, join_rows
+from .errors import CorruptionError
+from .root import Gap, Root, read_bytes
+from .running import empty_rows
+from .shards import ShardReader
+from .store import aligned_empty
+from .tail import State
+
+_ATTEMPTS = 1000  # a writer seals at most a few times a second; this is never reached
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Steps that no shard holds yet.
+
+    Attributes:
+      row: time of the first.
+      leaves: `[B, T, ...]` by name.
+    """
+
+    row: int
+    leaves: Mapping[str, NpArray]
+
+    @property
+    def stop(self) -> int:
+        """Time after the last."""
+        return self.row + next(iter(self.leaves.values())).shape[1]
+
+
+class Snapshot:
+    """One committed state of a vault.
+
+    Args:
+      path: folder of the vault.
+      root: what the shards hold.
+      pieces: the tail, in time order, from `root.length` on.
+      rows: episodes that no shard holds, from `root.episodes` on.
+      state: what is committed in all.
+      gaps: where consecutive rows are not consecutive steps.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        root: Root,
+        pieces: Sequence[Piece],
+        rows: Sequence[Rows],
+        state: State,
+        gaps: tuple[Gap, ...],
+    ) -> None:
+        self.path, self.root, self.schema, self.state, self.gaps = (
+            path,
+            root,
+            root.schema,
+            state,
+            gaps,
+        )
+        self._pieces, self._rows = pieces, rows
+        self._readers: dict[str, ShardReader] = {}
+        self._table: EpisodeTable | None = None
+
+    def read(
+        self,
+        name: str,
+        start: int,
+        stop: int,
+        streams: slice = slice(None),
+        out: NpArray | None = None,
+    ) -> NpArray:
+        """Reads a leaf's rows `[start, stop)`, `[B, stop - start, ...]`.
+
+        A slice that one inner chunk or one piece of the tail holds comes as a read-only view, unless `out`
+        is given.
+        """
+        if out is None and (view := self._view(name, start, stop)) is not None:
+            return view[streams]
+        leaf = self.schema.leaf(name)
+        if out is None:
+            count = len(range(*streams.indices(self.schema.streams)))
+            out = aligned_empty((count, stop - start, *leaf.shape), leaf.dtype)
+        sealed = min(stop, self.root.length)
+        if start < sealed:
+            self._reader(name).read(start, sealed, out[:, : sealed - start], streams)
+        for piece in self._pieces:
+            low, high = max(start, piece.row), min(stop, piece.stop)
+            if low < high:
+                rows = piece.leaves[name][streams, low - piece.row : high - piece.row]
+                out[:, low - start : high - start] = rows
+        return out
+
+    def episodes(self) -> EpisodeTable:
+        """Gives the table of the episodes that ended."""
+        if self._table is None:
+            rows = join_rows([self._sealed_rows(), *self._rows])
+            columns = {"id": np.arange(len(rows)), **rows.columns}
+            self._table = EpisodeTable(columns, rows.attributes)
+        return self._table
+
+    def running(self) -> EpisodeTable:
+        """Gives the table of the episodes that run; only those with a step."""
+        running = self.state.running
+        streams = np.flatnonzero(running.start < self.state.length).astype(np.int32)
+        rows = empty_rows(self.schema)
+        count = len(streams)
+        known: dict[str, NpArray] = {
+            "id": np.full(count, -1),
+            "stream": streams,
+            "start": running.start[streams],
+            "length": self.state.length - running.start[streams],
+            "return": running.total[streams] if self.schema.roles.reward else np.full(count, np.nan),
+        }
+        rest = {
+            n: np.zeros((count, *c.shape[1:]), c.dtype) for n, c in rows.columns.items() if n not in known
+        }
+        return EpisodeTable(known | rest)
+
+    def final(self, name: str, episode: int) -> NpArray:
+        """Reads a leaf's final row of an episode."""
+        if episode >= self.root.episodes:
+            place = episode - self.root.episodes
+            for rows in self._rows:
+                if place < len(rows):
+                    return rows.finals[name][place]
+                place -= len(rows)
+        leaf = self.schema.leaf(name)
+        out = np.empty((1, *leaf.shape), leaf.dtype)
+        self._final_reader(name).read(episode, episode + 1, out)
+        return out[0]
+
+    def finals(self, name: str) -> NpArray:
+        """Reads a leaf's final rows of all ended episodes, `[E, ...]`."""
+        leaf, sealed = self.schema.leaf(name), self.root.episodes
+        out = np.empty((sealed, *leaf.shape), leaf.dtype)
+        self._final_reader(name).read(0, sealed, out)
+        return np.concatenate([out, *(rows.finals[name] for rows in self._rows)])
+
+    def _view(self, name: str, start: int, stop: int) -> NpArray | None:
+        if stop <= start:
+            return None
+        if stop <= self.root.length:
+            return self._reader(name).view(start, stop)
+        for piece in self._pieces:
+            if piece.row <= start and stop <= piece.stop:
+                view = piece.leaves[name][:, start - piece.row : stop - piece.row].view()
+                view.flags.writeable = False
+                return view
+        return None
+
+    def _reader(self, name: str) -> ShardReader:
+        if name not in self._readers:
+            array = self.schema.step_array(self.schema.leaf(name), self.root.length)
+            self._readers[name] = ShardReader(self.path, array)
+        return self._readers[name]
+
+    def _final_reader(self, name: str) -> ShardReader:
+        key = f"final/{name}"
+        if key not in self._readers:
+            array = self.schema.final_array(self.schema.leaf(name), self.root.episodes)
+            self._readers[key] = ShardReader(self.path, array)
+        return self._readers[key]
+
+    def _sealed_rows(self) -> Rows:
+        count, size = self.root.episodes, self.root.attribute_bytes
+        if count == 0:
+            return empty_rows(self.schema)
+        columns: dict[str, NpArray] = {}
+        for name, array in self.schema.column_arrays(count, size).items():
+            columns[name] = np.empty(array.shape, array.dtype)
+            ShardReader(self.path, array).read(0, array.shape[0], columns[name])
+        text, stops = columns.pop("attributes").tobytes(), columns.pop("attributes_stop").tolist()
+        starts = [0, *stops[:-1]]
+        texts = [text[a:b] for a, b in zip(starts, stops, strict=True)]
+        return Rows(columns, {}, texts)
+
+
+def take_snapshot(path: Path) -> Snapshot:
+    """Reads the newest committed state of a vault that somebody may be writing."""
+    data = read_bytes(path)
+    for _ in range(_ATTEMPTS):
+        root, before = Root.decode(data, path), data
+        try:
+            replayed = log.replay(path / log.DIRECTORY, root)
+        except (FileNotFoundError, CorruptionError):
+            if (data := read_bytes(path)) == before:
+                raise
+            continue
+        if (data := read_bytes(path)) == before:
+            return _assemble(path, root, replayed)
+    raise CorruptionError(f"The root of {str(path)!r} changes faster than it can be read.")
+
+
+def _assemble(path: Path, root: Root, replayed: log.Replay) -> Snapshot:
+    pieces: list[Piece] = []
+    rows: list[Rows] = []
+    state = State(root.length, root.episodes, root.sequence, root.running, root.added)
+    gaps = root.gaps
+    for record, _ in replayed.records:
+        skip = max(0, root.length - record.row)
+        if skip < record.steps:
+            pieces.append(Piece(record.row + skip, {n: v[:, skip:] for n, v in record.leaves.items()}))
+        known = max(0, root.episodes - record.episode)
+        if known < len(record.rows):
+            rows.append(record.rows.part(known, len(record.rows)))
+        gaps += tuple(gap for gap in record.gaps if gap not in gaps)
+        episodes = record.episode + len(record.rows)
+        state = State(record.stop, episodes, record.sequence + 1, record.running, record.added)
+    return Snapshot(path, root, pieces, rows, state, gaps)

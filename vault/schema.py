@@ -1,0 +1,267 @@
+"""What a vault holds: its leaves, streams, roles and columns, fixed when the vault is made.
+
+The schema decides the Zarr arrays' geometry: how many steps a shard holds (`block`), and how the shard is
+cut into inner chunks. Both are powers of two, so that chunks always divide shards.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .arrays import ArraySpec
+from .codecs import FRAMES_A_CHUNK, NONE
+from .dtypes import dtype_name, parse_dtype, stored_form
+from .errors import FormatError
+from .roles import Roles
+from .tree import Tree, last, matches
+
+BLOCK_BYTES = 8 << 20  # of a block of all streams: a seal is short, the tail in memory small
+FRAME_BLOCK_BYTES = 32 << 20  # pixels: fewer files
+CHUNK_BYTES = 256 << 10  # of an inner chunk
+TABLE_SHARD_BYTES = 512 << 10  # final rows and episode columns: a partial shard is rewritten by each seal
+TABLE_SHARD_ROWS = 8192
+TABLE_CHUNKS = 32  # inner chunks of a table's shard: a vault of few episodes stays small
+
+COLUMNS: dict[str, str] = {
+    "stream": "int32",
+    "start": "int64",
+    "length": "int64",
+    "return": "float64",
+    "terminated": "bool",
+    "truncated": "bool",
+    "final_known": "bool",
+}
+ATTRIBUTES = "attributes"  # JSON texts end to end, uint8 [byte]
+ATTRIBUTES_STOP = "attributes_stop"  # where each text ends, int64 [episode]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One array of a step.
+
+    Attributes:
+      name: path in the pytree.
+      dtype: dtype in memory (of the key data for PRNG keys).
+      shape: shape of one step.
+      codec: name of the compressor.
+      prng: name of the PRNG implementation if the leaf holds JAX keys, else None.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    codec: str = NONE
+    prng: str | None = None
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one step of one stream."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the leaf as JSON."""
+        data = {"name": self.name, "dtype": dtype_name(self.dtype), "shape": list(self.shape)}
+        return data | {"codec": self.codec} | ({"prng": self.prng} if self.prng else {})
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Leaf":
+        """Reads the leaf from JSON."""
+        dtype = parse_dtype(data["dtype"])
+        stored_form(dtype)
+        return cls(data["name"], dtype, tuple(data["shape"]), data["codec"], data.get("prng"))
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a vault holds.
+
+    Attributes:
+      streams: `B`, environments side by side.
+      leaves: the arrays of a step, in the pytree's order.
+      tree: the containers of a step.
+      roles: which leaf plays which role.
+      finals: names of the leaves that have final rows.
+      columns: dtype of each user column of the episode table.
+      block: steps a stream of one shard.
+    """
+
+    streams: int
+    leaves: tuple[Leaf, ...]
+    tree: Tree
+    roles: Roles
+    finals: tuple[str, ...]
+    columns: Mapping[str, np.dtype[Any]]
+    block: int
+
+    def leaf(self, name: str) -> Leaf:
+        """Finds a leaf by name.
+
+        Raises:
+          ValueError: if there is none.
+        """
+        for leaf in self.leaves:
+            if leaf.name == name:
+                return leaf
+        names = [leaf.name for leaf in self.leaves]
+        raise ValueError(f"There is no leaf {name!r}: the leaves are {names}.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the leaves."""
+        return tuple(leaf.name for leaf in self.leaves)
+
+    @property
+    def step_bytes(self) -> int:
+        """Bytes of one step of all streams."""
+        return self.streams * sum(leaf.row_bytes for leaf in self.leaves)
+
+    def column_dtypes(self) -> dict[str, np.dtype[Any]]:
+        """Dtypes of the stored episode columns, ours first."""
+        return {name: np.dtype(dtype) for name, dtype in COLUMNS.items()} | dict(self.columns)
+
+    @property
+    def return_shape(self) -> tuple[int, ...]:
+        """Shape of an episode's return: `()`, or the reward's own for several agents."""
+        if self.roles.reward is None:
+            return ()
+        shape = self.leaf(self.roles.reward).shape
+        return () if math.prod(shape) == 1 else shape
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the schema as JSON."""
+        return {
+            "streams": self.streams,
+            "block": self.block,
+            "leaves": [leaf.to_dict() for leaf in self.leaves],
+            "tree": self.tree.to_dict(),
+            "roles": self.roles.to_dict(),
+            "finals": list(self.finals),
+            "columns": {name: dtype_name(dtype) for name, dtype in self.columns.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Schema":
+        """Reads the schema from JSON.
+
+        Raises:
+          FormatError: if a field is missing or wrong.
+        """
+        try:
+            return cls(
+                streams=int(data["streams"]),
+                leaves=tuple(Leaf.from_dict(leaf) for leaf in data["leaves"]),
+                tree=Tree.from_dict(data["tree"]),
+                roles=Roles(**data["roles"]),
+                finals=tuple(data["finals"]),
+                columns={name: parse_dtype(dtype) for name, dtype in data["columns"].items()},
+                block=int(data["block"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError(f"The vault's schema is not what format 1 writes: {error!r}.") from error
+
+    def step_array(self, leaf: Leaf, length: int = 0) -> ArraySpec:
+        """Gives the array of a leaf's steps, `[stream, time, ...]`."""
+        group, rows = _cut(self.streams, self.block, leaf)
+        tail = tuple(max(1, axis) for axis in leaf.shape)
+        return ArraySpec(
+            path=f"steps/{leaf.name}",
+            dtype=leaf.dtype,
+            shape=(self.streams, length, *leaf.shape),
+            axis=1,
+            shard=(self.streams, self.block, *tail),
+            chunk=(group, rows, *tail),
+            codec=leaf.codec,
+            names=("stream", "time", *_axes(leaf)),
+        )
+
+    def final_array(self, leaf: Leaf, length: int = 0) -> ArraySpec:
+        """Gives the array of a leaf's final rows, `[episode, ...]`."""
+        return _table(f"final/{leaf.name}", leaf.dtype, leaf.shape, ("episode", *_axes(leaf)), length)
+
+    def column_arrays(self, length: int = 0, attribute_bytes: int = 0) -> dict[str, ArraySpec]:
+        """Gives the arrays of the episode table, `[episode]`."""
+        shapes = {"return": self.return_shape}
+        dtypes = self.column_dtypes() | {ATTRIBUTES_STOP: np.dtype(np.int64)}
+        arrays = {
+            name: _table(f"episodes/{name}", dtype, shapes.get(name, ()), _column_axes(shapes, name), length)
+            for name, dtype in dtypes.items()
+        }
+        text = _table(f"episodes/{ATTRIBUTES}", np.dtype(np.uint8), (), ("byte",), attribute_bytes)
+        return arrays | {ATTRIBUTES: text}
+
+    def arrays(self, length: int = 0, episodes: int = 0, attribute_bytes: int = 0) -> list[ArraySpec]:
+        """Gives every array of the vault with its committed length."""
+        steps = [self.step_array(leaf, length) for leaf in self.leaves]
+        finals = [self.final_array(self.leaf(name), episodes) for name in self.finals]
+        return [*steps, *finals, *self.column_arrays(episodes, attribute_bytes).values()]
+
+
+def choose_block(streams: int, leaves: tuple[Leaf, ...], block: int | None) -> int:
+    """Chooses how many steps a shard holds, a power of two.
+
+    A block of all leaves is about 8 MiB, 32 MiB with frames. A compressed leaf gets at least 8 frames.
+
+    Raises:
+      ValueError: if `block` is asked for and no power of two.
+    """
+    if block is not None:
+        if block < 1 or block & (block - 1):
+            raise ValueError(f"`block` must be a power of two: got {block}. Leave it out to have it chosen.")
+        return block
+    frames = any(leaf.codec != NONE for leaf in leaves)
+    step_bytes = max(1, streams * sum(leaf.row_bytes for leaf in leaves))
+    block = _power_of_two((FRAME_BLOCK_BYTES if frames else BLOCK_BYTES) / step_bytes)
+    return int(np.clip(block, 8 if frames else 1, 1 << 20))
+
+
+def choose_finals(finals: Any, names: tuple[str, ...], observations: tuple[str, ...]) -> tuple[str, ...]:
+    """Gives the leaves that have final rows: those asked for, else the observation's.
+
+    Raises:
+      ValueError: if a name fits no leaf.
+    """
+    if finals is None:
+        return tuple(n for n in names if n.split("/", maxsplit=1)[0] in observations)
+    for pattern in finals:
+        if not any(matches(pattern, name) for name in names):
+            raise ValueError(f"`finals` names {pattern!r}, which no leaf has: the leaves are {list(names)}.")
+    return tuple(name for name in names if any(matches(pattern, name) for pattern in finals))
+
+
+def _cut(streams: int, block: int, leaf: Leaf) -> tuple[int, int]:
+    """Cuts a shard into inner chunks: streams a chunk, steps a chunk."""
+    if leaf.codec != NONE:
+        return 1, min(block, FRAMES_A_CHUNK)
+    row_bytes = max(1, leaf.row_bytes)
+    rows = int(np.clip(_power_of_two(CHUNK_BYTES / row_bytes), 1, block))
+    most = max(1, CHUNK_BYTES // (rows * row_bytes))
+    group = max(d for d in range(1, min(streams, most) + 1) if streams % d == 0)
+    return group, rows
+
+
+def _table(
+    path: str, dtype: np.dtype[Any], shape: tuple[int, ...], names: tuple[str, ...], length: int
+) -> ArraySpec:
+    tail = tuple(max(1, axis) for axis in shape)
+    row_bytes = max(1, int(np.prod(tail, dtype=np.int64)) * dtype.itemsize)
+    rows = int(np.clip(_power_of_two(TABLE_SHARD_BYTES / row_bytes), 1, TABLE_SHARD_ROWS))
+    if names == ("byte",):
+        rows = TABLE_SHARD_BYTES
+    chunk = max(1, rows // TABLE_CHUNKS)
+    return ArraySpec(path, dtype, (length, *shape), 0, (rows, *tail), (chunk, *tail), NONE, names)
+
+
+def _power_of_two(value: float) -> int:
+    return 2 ** max(0, round(math.log2(value))) if value >= 1 else 1
+
+
+def _axes(leaf: Leaf) -> tuple[str, ...]:
+    # xarray wants one size a dimension name, so every leaf's axes have names of their own.
+    return tuple(f"{leaf.name.replace('/', '.')}_{axis}" for axis in range(len(leaf.shape)))
+
+
+def _column_axes(shapes: Mapping[str, tuple[int, ...]], name: str) -> tuple[str, ...]:
+    return ("episode", *(f"{last(name)}_{axis}" for axis in range(len(shapes.get(name, ())))))

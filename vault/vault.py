@@ -1,0 +1,549 @@
+"""The vault: a store with episodes in it, written by one process and read by any.
+
+`Vault.create` and `Vault.open` give it, `write` flushes a training buffer, `append` and `extend` add
+recorded steps, `read`, `vault[i]` and `load` give them back.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from . import blocks, states, verify
+from .codecs import choose_codecs
+from .create import create
+from .dtypes import NpArray, stored_form
+from .episodes import Ends, Episode, EpisodeTable
+from .errors import ClosedError
+from .flusher import Flusher
+from .reader import Snapshot, take_snapshot
+from .roles import OBSERVATIONS, Roles, parse_roles
+from .root import Gap, Root
+from .running import begin
+from .schema import COLUMNS, Leaf, Schema, choose_block, choose_finals
+from .tree import flatten
+from .writer import Writer
+
+Mode = Literal["r", "a"]
+
+
+class Vault:
+    """Steps of many streams and their episodes, on disk.
+
+    Use `Vault.create` or `Vault.open`; a vault is a context manager that closes itself.
+
+    Example:
+      >>> import tempfile
+      >>> step = {"observation": np.zeros(3, np.float32), "reward": np.float32(0), "terminated": np.bool_(0)}
+      >>> with Vault.create(tempfile.mkdtemp() + "/my.vault", steps=step) as vault:
+      ...     vault.append(
+      ...         Episode(
+      ...             {
+      ...                 "observation": np.ones((5, 3), np.float32),
+      ...                 "reward": np.ones(5, np.float32),
+      ...                 "terminated": np.arange(5) == 4,
+      ...             }
+      ...         )
+      ...     )
+      ...     print(vault.num_steps, vault.num_episodes, vault.episodes["return"])
+      5 1 [5.]
+    """
+
+    def __init__(self, path: Path, flusher: Flusher | None, treedef: Any = None) -> None:
+        self.path = path
+        self._flusher = flusher
+        self._treedef = treedef
+        self._snapshot: Snapshot | None = None
+        self._closed = False
+
+    # -- making and opening
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        *,
+        steps: Any = None,
+        like: Any = None,
+        streams: int = 1,
+        roles: Mapping[str, str | None] | None = None,
+        finals: Sequence[str] | None = None,
+        codec: str | Mapping[str, str] | None = None,
+        columns: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        block: int | None = None,
+        overwrite: bool = False,
+    ) -> "Vault":
+        """Makes an empty vault and opens it for writing.
+
+        Args:
+          path: of a folder that is not there yet.
+          steps: one step, a pytree of arrays; only shapes and dtypes matter. Or give `like`.
+          like: a buffer's state, from which steps and streams are taken.
+          streams: `B`, environments side by side.
+          roles: the leaf that plays a role, `{"terminated": "d"}`; the others are found by their names.
+          finals: leaves (or prefixes) with a final row an episode; the observation's by default.
+          codec: "none", "zstd", "lz4", "blosc" or "gzip", for all leaves or by leaf. By default frames are
+            zstd, the rest is none and memory-mapped.
+          columns: dtypes of further columns of the episode table.
+          attributes: facts about the vault that JSON can hold.
+          block: steps a stream of one shard, a power of two; by default a block is about 8 MiB, 32 with frames.
+          overwrite: replace a vault that stands there.
+
+        Raises:
+          AlreadyExistsError: if something stands at `path`.
+          ValueError, TypeError: if steps, roles, finals, codec or columns do not fit together.
+        """
+        if (steps is None) == (like is None):
+            raise ValueError("Give either `steps`, an example of one step, or `like`, a buffer's state.")
+        if like is not None:
+            steps, streams = states.step_of(like)
+        if streams < 1:
+            raise ValueError(f"`streams` must be at least 1: got {streams}.")
+        schema = _schema(steps, streams, roles, finals, codec, columns, block)
+        root = Root(schema, begin(schema), attributes=blocks.checked_json(attributes or {}, "attributes"))
+        where = Path(path).expanduser()
+        lock = create(where, root, overwrite=overwrite)
+        return cls(where, Flusher(Writer(where, lock)), _treedef(steps))
+
+    @classmethod
+    def open(cls, path: str | Path, mode: Mode = "r") -> "Vault":
+        """Opens a vault.
+
+        Args:
+          path: of the vault.
+          mode: "r" reads, without a lock, while others may write; "a" appends, as the only writer.
+
+        Raises:
+          NotFoundError: if nothing is there, or something that is no vault.
+          FormatError: if it is of a version that this one does not read.
+          CorruptionError: if its root or its log is damaged.
+          LockedError: if `mode` is "a" and another writer holds it.
+        """
+        if mode not in ("r", "a"):
+            raise ValueError(f"`mode` must be 'r' to read or 'a' to append: got {mode!r}.")
+        where = Path(path).expanduser()
+        if mode == "a":
+            return cls(where, Flusher(Writer(where)))
+        vault = cls(where, None)
+        vault.refresh()
+        return vault
+
+    def close(self) -> None:
+        """Seals what is in the log; the vault is a plain Zarr group then. Closing twice is harmless."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._flusher is not None:
+            self._flusher.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return f"Vault({str(self.path)!r}, closed)"
+        return f"Vault({str(self.path)!r}, {self.num_steps} steps, {self.num_episodes} episodes)"
+
+    def refresh(self) -> None:
+        """Looks at the newest committed state."""
+        self._check_open()
+        if self._flusher is None:
+            self._snapshot = take_snapshot(self.path)
+
+    # -- writing
+
+    def write(
+        self,
+        state: Any,
+        *,
+        wait: bool = True,
+        on_gap: Literal["error", "record"] = "error",
+        continues: bool | None = None,
+    ) -> Any:
+        """Flushes what is new in a buffer's state.
+
+        The steps are durable when it returns, or, without `wait`, when the handle's `result` returns; the
+        state may be donated at once in both cases. The first flush after opening compares the steps that
+        the ring and the vault's end share: equal, and the ring goes on; different, and it is another
+        buffer whose steps are all new.
+
+        Args:
+          state: of any buffer with `experience` `[B, T, ...]`, `current_index` and `is_full`; with leading
+            axes where it is replicated or pmapped.
+          wait: whether to wait for the disk.
+          on_gap: "error", or "record" to note steps that were overwritten unseen and go on.
+          continues: where nothing can be compared: whether the ring goes on with what the vault holds.
+
+        Returns:
+          The steps a stream that were new, or with `wait=False` a `Handle`.
+
+        Raises:
+          GapError: if steps were overwritten before they were flushed; nothing is written.
+          ConflictError: if nothing tells whether the ring goes on with the vault.
+          ValueError: if the state's steps are not those of the vault.
+          StorageError: if the disk refuses; what was committed stays.
+        """
+        if on_gap not in ("error", "record"):
+            raise ValueError(f"`on_gap` must be 'error' or 'record': got {on_gap!r}.")
+        handle = self._writing().write(state, on_gap=on_gap, continues=continues, wait=wait)
+        return handle.result() if wait else handle
+
+    def append(self, episodes: Episode | Iterable[Episode]) -> int:
+        """Appends whole episodes, in one commit; the vault has one stream.
+
+        Returns:
+          The id of the first.
+
+        Raises:
+          ValueError: if an episode's leaves are not those of the vault.
+        """
+        items = [episodes] if isinstance(episodes, Episode) else list(episodes)
+        flusher = self._writing()
+        self._one_stream("append")
+        first = flusher.plan.episodes + int(flusher.runs_now())
+        steps, ends = blocks.join_episodes(self.schema, items)
+        flusher.extend(steps, ends, cut_running=True)
+        return first if items else flusher.plan.episodes
+
+    def extend(self, steps: Any, ends: Ends | None = None) -> None:
+        """Appends a block of steps, in one commit; episodes may begin, end and run on in it.
+
+        Args:
+          steps: leaves `[T, ...]`; the vault has one stream.
+          ends: where episodes end in the block; None: found by the roles.
+
+        Raises:
+          ValueError: if leaves or ends do not fit.
+        """
+        flusher = self._writing()
+        self._one_stream("extend")
+        leaves = blocks.leaves_of(self.schema, steps, "steps")
+        if ends is not None:
+            blocks.check_ends(self.schema, ends, len(next(iter(leaves.values()))))
+        flusher.extend({name: values[None] for name, values in leaves.items()}, ends)
+
+    def write_card(self, card: Mapping[str, Any]) -> None:
+        """Replaces the card, facts about the dataset that JSON can hold."""
+        self._writing().write_card(blocks.checked_json(card, "card"))
+
+    def seal(self) -> None:
+        """Moves everything committed from the log into shards, where every Zarr reader sees it."""
+        self._writing().seal()
+
+    # -- what it holds
+
+    @property
+    def schema(self) -> Schema:
+        """Leaves, streams, roles and columns."""
+        return self._now().schema
+
+    @property
+    def streams(self) -> int:
+        """`B`, environments side by side."""
+        return self.schema.streams
+
+    @property
+    def leaves(self) -> tuple[str, ...]:
+        """The leaves' names."""
+        return self.schema.names
+
+    @property
+    def roles(self) -> Roles:
+        """Which leaf plays which role."""
+        return self.schema.roles
+
+    @property
+    def length(self) -> int:
+        """Steps a stream."""
+        return self._now().state.length
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of all streams."""
+        return self.length * self.streams
+
+    @property
+    def num_episodes(self) -> int:
+        """Episodes that ended."""
+        return self._now().state.episodes
+
+    @property
+    def block_steps(self) -> int:
+        """Steps a stream of one shard: a flush of a multiple goes straight to shards."""
+        return self.schema.block
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """Where consecutive rows are not consecutive steps."""
+        return self._now().gaps
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The facts given at creation."""
+        return dict(self._now().root.attributes)
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """Facts about the dataset."""
+        return dict(self._now().root.card)
+
+    @property
+    def episodes(self) -> EpisodeTable:
+        """The episodes that ended, in the order of their ends."""
+        return self._now().episodes()
+
+    @property
+    def open_episodes(self) -> EpisodeTable:
+        """The episodes that run, at most one a stream; their id is -1."""
+        return self._now().running()
+
+    # -- reading
+
+    def __len__(self) -> int:
+        return self.num_episodes
+
+    def __iter__(self) -> Iterator[Episode]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, episode: int) -> Episode:
+        """Reads an episode, by its id; negative ids count from the end."""
+        snapshot = self._now()
+        table = snapshot.episodes()
+        place = episode + table.num_rows if episode < 0 else episode
+        if not 0 <= place < table.num_rows:
+            raise IndexError(f"There is no episode {episode}: the vault holds {table.num_rows}.")
+        return blocks.read_episode(snapshot, table, place)
+
+    def read_numpy(
+        self,
+        start: int | None = None,
+        stop: int | None = None,
+        *,
+        timesteps: int | None = None,
+        percentiles: tuple[float, float] | None = None,
+        leaves: Sequence[str] | None = None,
+        streams: slice | None = None,
+    ) -> Any:
+        """Reads steps as NumPy, dtypes as they were written; PRNG keys as their data.
+
+        Args:
+          start: first step; negative counts from the end.
+          stop: after the last step; negative counts from the end.
+          timesteps: the last so many steps, instead.
+          percentiles: the steps between two percentiles of the length, instead.
+          leaves: names of leaves; all by default.
+          streams: a run of streams; all by default.
+
+        Returns:
+          Leaves `[B, T, ...]` in plain containers; `{name: leaf}` where `leaves` is given. A leaf that one
+          inner chunk holds is a read-only view of the file; copy it to change it.
+        """
+        snapshot = self._now()
+        first, last = blocks.span(snapshot.state.length, start, stop, timesteps, percentiles)
+        chosen = slice(None) if streams is None else blocks.run_of(streams, snapshot.schema.streams)
+        names = snapshot.schema.names if leaves is None else tuple(leaves)
+        arrays = {name: snapshot.read(name, first, last, chosen) for name in names}
+        return arrays if leaves is not None else snapshot.schema.tree.rebuild(list(arrays.values()))
+
+    def read(
+        self,
+        start: int | None = None,
+        stop: int | None = None,
+        *,
+        timesteps: int | None = None,
+        percentiles: tuple[float, float] | None = None,
+        leaves: Sequence[str] | None = None,
+        device: Any = None,
+        like: Any = None,
+    ) -> Any:
+        """Reads steps as a trajectory buffer's state: full, so that it can be sampled at once.
+
+        Arguments as in `read_numpy`, and `device` and `like` as in `load`.
+        """
+        snapshot = self._now()
+        first, last = blocks.span(snapshot.state.length, start, stop, timesteps, percentiles)
+        experience = self._experience(snapshot, first, last, last - first, leaves, device, like)
+        return states.trajectory_state(experience, last - first)
+
+    def load(
+        self,
+        buffer: Any,
+        *,
+        start: int | None = None,
+        stop: int | None = None,
+        leaves: Sequence[str] | None = None,
+        device: Any = None,
+        like: Any = None,
+    ) -> Any:
+        """Loads the vault into a buffer: a state that can be sampled under jit at once.
+
+        The state holds every step, whatever the buffer's own capacity; where that is larger, there is room
+        for more.
+
+        Args:
+          buffer: a uniform buffer.
+          start: first step; the first by default.
+          stop: after the last step; the end by default.
+          leaves: names of leaves; all by default.
+          device: a JAX device or sharding; JAX's default by default.
+          like: an example of a step, for its container types (named tuples, dataclasses).
+
+        Returns:
+          The buffer's state, leaves `[B, T, ...]`.
+        """
+        snapshot = self._now()
+        first, last = blocks.span(snapshot.state.length, start, stop, None, None)
+        names = snapshot.schema.names if leaves is None else tuple(leaves)
+        states.check_jax(snapshot.schema, names)
+        example = self._hang(snapshot, [_example(snapshot.schema.leaf(n)) for n in names], leaves, like)
+        template = states.buffer_state(buffer, example)
+        capacity = max(last - first, _capacity(template))
+        experience = self._experience(snapshot, first, last, capacity, leaves, device, like)
+        return states.fill_state(template, experience, last - first, capacity)
+
+    def verify(self, *, deep: bool = True, progress: Any = None) -> verify.Report:
+        """Checks the vault: every checksum (with `deep`), record, length and episode row.
+
+        Args:
+          deep: read every shard; otherwise only what opening reads, and that the files are there.
+          progress: called with (done, total), in shards.
+
+        Returns:
+          A report that names everything that is wrong.
+        """
+        if self._flusher is not None:
+            self._flusher.drain()
+        return verify.verify(self.path, deep=deep, progress=progress)
+
+    # -- inside
+
+    def _now(self) -> Snapshot:
+        self._check_open()
+        if self._flusher is not None:
+            self._snapshot = self._flusher.snapshot(self._snapshot)
+        assert self._snapshot is not None
+        return self._snapshot
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError(f"The vault {str(self.path)!r} is closed. Open it again with `Vault.open`.")
+
+    def _writing(self) -> Flusher:
+        self._check_open()
+        if self._flusher is None:
+            raise ClosedError(
+                f"The vault {str(self.path)!r} is open for reading. Open it with mode='a' to write."
+            )
+        return self._flusher
+
+    def _one_stream(self, verb: str) -> None:
+        if self.streams != 1:
+            raise ValueError(
+                f"`{verb}` wants a vault of one stream: this one has {self.streams}. Flush a buffer's state with "
+                "`write`, or make the vault with streams=1."
+            )
+
+    def _experience(
+        self,
+        snapshot: Snapshot,
+        start: int,
+        stop: int,
+        capacity: int,
+        leaves: Sequence[str] | None,
+        device: Any,
+        like: Any,
+    ) -> Any:
+        schema = snapshot.schema
+        names = schema.names if leaves is None else tuple(leaves)
+        states.check_jax(schema, names)
+        arrays: dict[str, NpArray] = {}
+        for name in names:
+            leaf = schema.leaf(name)
+            arrays[name] = states.empty_leaf(leaf, schema.streams, capacity, stop - start)
+            snapshot.read(name, start, stop, out=arrays[name][:, : stop - start])
+        return self._hang(snapshot, states.device_leaves(schema, arrays, device), leaves, like)
+
+    def _hang(self, snapshot: Snapshot, values: list[Any], leaves: Sequence[str] | None, like: Any) -> Any:
+        """Hangs values, in the schema's order, in the containers that are known."""
+        schema = snapshot.schema
+        if leaves is not None:
+            return dict(zip(leaves, values, strict=True))
+        treedef = self._treedef if like is None else _treedef(like)
+        if treedef is None:
+            return schema.tree.rebuild(values)
+        import jax
+
+        order = states.order_of(treedef, schema)
+        placed = [values[order.index(place)] for place in range(len(values))]
+        return jax.tree_util.tree_unflatten(treedef, placed)
+
+
+def _schema(
+    steps: Any,
+    streams: int,
+    roles: Mapping[str, str | None] | None,
+    finals: Sequence[str] | None,
+    codec: str | Mapping[str, str] | None,
+    columns: Mapping[str, Any] | None,
+    block: int | None,
+) -> Schema:
+    values, tree = flatten(steps)
+    described = {name: states.leaf_of(name, value) for name, value in zip(tree.names, values, strict=True)}
+    codecs = choose_codecs(codec, {name: (dtype, shape) for name, (dtype, shape, _) in described.items()})
+    leaves = tuple(Leaf(n, dtype, shape, codecs[n], prng) for n, (dtype, shape, prng) in described.items())
+    for leaf in leaves:
+        stored_form(leaf.dtype)
+    return Schema(
+        streams=streams,
+        leaves=leaves,
+        tree=tree,
+        roles=parse_roles(roles, tree.names),
+        finals=choose_finals(finals, tree.names, OBSERVATIONS),
+        columns=_columns(columns or {}),
+        block=choose_block(streams, leaves, block),
+    )
+
+
+def _columns(columns: Mapping[str, Any]) -> dict[str, np.dtype[Any]]:
+    taken = {"id", "attributes", "attributes_stop", *COLUMNS}
+    for name, dtype in columns.items():
+        if name in taken or not name.isidentifier():
+            raise ValueError(
+                f"`columns` names must be identifiers and none of {sorted(taken)}: got {name!r}."
+            )
+        stored_form(np.dtype(dtype))
+    return {name: np.dtype(dtype) for name, dtype in columns.items()}
+
+
+def _treedef(step: Any) -> Any:
+    import jax
+
+    return jax.tree_util.tree_structure(step)
+
+
+def _example(leaf: Leaf) -> Any:
+    import jax
+
+    if leaf.prng is not None:
+        return jax.random.key(0, impl=leaf.prng)
+    dtype = jax.dtypes.canonicalize_dtype(leaf.dtype)
+    return jax.ShapeDtypeStruct(leaf.shape, dtype)
+
+
+def _capacity(template: Any) -> int:
+    import jax
+
+    return (
+        jax.tree_util.tree_leaves(template.experience)[0].shape[1] if hasattr(template, "experience") else 0
+    )

@@ -1,0 +1,117 @@
+"""Verifying: every checksum, record, length and episode row, and a plain list of what is wrong."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .arrays import ArraySpec
+from .errors import StrongbaxError
+from .reader import Snapshot, take_snapshot
+from .shards import ShardReader
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a verification found.
+
+    Attributes:
+      problems: one sentence for each thing that is wrong.
+      checked: how many shards, bytes, steps and episodes were looked at.
+    """
+
+    problems: list[str] = field(default_factory=list[str])
+    checked: dict[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def verify(path: Path, *, deep: bool = True, progress: Progress | None = None) -> Report:
+    """Checks a vault.
+
+    Args:
+      path: folder of the vault.
+      deep: read every shard and compare its checksums; otherwise only look whether the shards are there.
+      progress: called with (done, total) in shards.
+
+    Raises:
+      NotFoundError, FormatError: if it is no vault that can be read at all.
+    """
+    report = Report()
+    try:
+        snapshot = take_snapshot(path)
+    except StrongbaxError as error:
+        if "damaged" not in str(error) and "checksum" not in str(error) and "JSON" not in str(error):
+            raise
+        report.problems.append(str(error))
+        return report
+    tasks = list(_shards(snapshot))
+    size = 0
+    for done, (array, shard, rows) in enumerate(tasks):
+        size += _check_shard(path, array, shard, rows, report, deep=deep)
+        if progress is not None:
+            progress(done + 1, len(tasks))
+    report.checked.update(
+        shards=len(tasks),
+        bytes=size,
+        steps=snapshot.state.length * snapshot.schema.streams,
+        episodes=snapshot.state.episodes,
+    )
+    if not report.problems:
+        _check_episodes(snapshot, report)
+    for torn in path.glob("log/*.torn"):
+        report.problems.append(
+            f"{torn.name} was kept aside when the vault was recovered: a flush may be lost."
+        )
+    return report
+
+
+def _shards(snapshot: Snapshot) -> Iterator[tuple[ArraySpec, int, int]]:
+    """Yields every shard that the root counts on, with the rows that are committed in it."""
+    for array in snapshot.root.arrays():
+        length = array.shape[array.axis]
+        for shard in range(-(-length // array.rows)):
+            yield array, shard, min(array.rows, length - shard * array.rows)
+
+
+def _check_shard(path: Path, array: ArraySpec, shard: int, rows: int, report: Report, *, deep: bool) -> int:
+    file = path / array.path / array.key(shard)
+    if 0 in array.shape:
+        return 0
+    if not file.exists():
+        report.problems.append(f"The shard {array.path}/{file.name} is missing.")
+        return 0
+    if deep:
+        try:
+            ShardReader(path, array).check(shard, rows)
+        except StrongbaxError as error:
+            report.problems.append(str(error))
+    return file.stat().st_size
+
+
+def _check_episodes(snapshot: Snapshot, report: Report) -> None:
+    """Checks that the rows of the episode table fit the steps and each other."""
+    table, state, schema = snapshot.episodes(), snapshot.state, snapshot.schema
+    if table.num_rows != state.episodes:
+        report.problems.append(
+            f"The episode table has {table.num_rows} rows, {state.episodes} are committed."
+        )
+    start, length, stream = table["start"], table["length"], table["stream"]
+    outside = (start < 0) | (length < 0) | (start + length > state.length) | (stream < 0)
+    outside |= stream >= schema.streams
+    for row in np.flatnonzero(outside)[:10]:
+        report.problems.append(
+            f"Episode {row} claims steps {start[row]} to {start[row] + length[row]} of stream {stream[row]}; the vault "
+            f"has {state.length} steps of {schema.streams} streams."
+        )
+    for one in range(schema.streams) if schema.streams <= table.num_rows else np.unique(stream):
+        mine = np.flatnonzero(stream == one)
+        overlap = np.flatnonzero(start[mine][1:] < (start + length)[mine][:-1])
+        for place in overlap[:10]:
+            report.problems.append(f"Episodes {mine[place]} and {mine[place + 1]} overlap in stream {one}.")

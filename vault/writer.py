@@ -1,0 +1,404 @@
+"""The writer: commits flushes to the log, seals full blocks into shards, and recovers after a crash.
+
+```
+# flush < a block : append a record to the log, one fdatasync      = the commit
+# block full      : (in the background) shards, then episode rows, then the root replaced, old logs dropped
+# flush >= a block: shards, episode rows, the root replaced         = the commit; nothing goes to the log
+```
+What a block's seal writes is committed already, so a crash in it loses nothing: the log is replayed.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import log
+from .arrays import ArraySpec
+from .dtypes import NpArray
+from .episodes import Rows, join_rows
+from .errors import ConflictError
+from .files import Lock, storage_errors
+from .files import replace as replace_file
+from .root import FILE, Gap, Root, Running, read_root
+from .store import STALE_LOCK, begin_write, open_store
+from .tail import Block, State, Tail
+
+LOCK = "writer.lock"
+_WAITING_BLOCKS = 2  # full blocks in memory before a flush waits for the sealer
+
+_IN_USE = 1 << 62  # the stop of a log file that has no record yet
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Flush:
+    """What one commit brings.
+
+    Attributes:
+      row: time of the first step; what is committed must end there.
+      leaves: `[B, steps, ...]` by name.
+      steps: steps a stream.
+      rows: episodes that ended, in the order of their ends.
+      running: episodes that run after it.
+      added: the buffer's count of steps after it, or None.
+      gaps: gaps at its first step.
+    """
+
+    row: int
+    leaves: Mapping[str, NpArray]
+    steps: int
+    rows: Rows
+    running: Running
+    added: int | None
+    gaps: tuple[Gap, ...] = ()
+
+
+class Writer:
+    """The one writer of a vault; holds its lock until `close`.
+
+    Args:
+      path: folder of the vault.
+      lock: held already, when the vault was just made.
+    """
+
+    def __init__(self, path: Path, lock: Lock | None = None) -> None:
+        self.path = path
+        with storage_errors(path, "open for writing"):
+            self._lock = lock or _take_lock(path)
+        try:
+            self._recover()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _recover(self) -> None:
+        root = read_root(self.path)
+        self.root, self.schema = root, root.schema
+        self.mutex = threading.RLock()
+        self.state = State(root.length, root.episodes, root.sequence, root.running, root.added)
+        self.gaps = root.gaps
+        self.tail = Tail(root.schema, root.length)
+        self.rows: list[Rows] = []  # episodes that no shard holds yet
+        self._log: log.LogFile | None = None
+        self._log_stops: dict[int, int] = {}
+        self._sealer = ThreadPoolExecutor(1, "strongbax-seal")
+        self._sealing: Future[None] | None = None
+        self._stores: dict[str, Any] = {}
+        directory = self.path / log.DIRECTORY
+        replayed = log.replay(directory, root)
+        for record, number in replayed.records:
+            self._accept(record)
+            self._log_stops[number] = record.stop
+        with storage_errors(self.path, "recover"):
+            self._next_log = replayed.tidy(directory)
+            for array in root.arrays():
+                for stale in (self.path / array.path).glob(STALE_LOCK):
+                    stale.unlink()
+
+    # -- committing
+
+    def commit(self, flush: Flush) -> None:
+        """Makes a flush durable, whole or not at all.
+
+        Raises:
+          StorageError: if the disk refuses; the vault is then as it was.
+        """
+        if flush.row != self.state.length:
+            raise ConflictError(
+                f"A flush of the steps from {flush.row} on cannot follow step {self.state.length}: one before it "
+                "failed. Its error says why; write the state again."
+            )
+        if flush.steps >= self.schema.block:
+            self._commit_to_shards(flush)
+            return
+        record = self._record(flush)
+        with storage_errors(self.path, "flush to"):
+            log_file = self._open_log()
+            log_file.append(log.encode(record, self.schema))
+        with self.mutex:
+            self._log_stops[log_file.number] = record.stop
+            self._accept(record)
+            full = self.tail.full_blocks()
+        if full:
+            self._rotate()
+            self._seal_in_background(len(full))
+
+    def _record(self, flush: Flush) -> log.Record:
+        state = self.state
+        return log.Record(
+            state.sequence,
+            state.length,
+            flush.steps,
+            state.episodes,
+            flush.leaves,
+            flush.rows,
+            flush.running,
+            flush.added,
+            flush.gaps,
+        )
+
+    def _accept(self, record: log.Record) -> None:
+        """Takes a durable record into memory; what is sealed of it is passed over."""
+        after = State(
+            record.stop,
+            record.episode + len(record.rows),
+            record.sequence + 1,
+            record.running,
+            record.added,
+        )
+        known = max(0, self.state.episodes - record.episode)
+        if known < len(record.rows):
+            self.rows.append(record.rows.part(known, len(record.rows)))
+        self.tail.put(record.leaves, max(0, self.tail.stop - record.row), record.steps, after)
+        self.gaps += tuple(gap for gap in record.gaps if gap not in self.gaps)
+        self.state = after
+
+    def _commit_to_shards(self, flush: Flush) -> None:
+        self.seal()
+        with self.mutex:
+            state, size = self.state, self.schema.block
+            after = State(
+                state.length + flush.steps,
+                state.episodes + len(flush.rows),
+                state.sequence + 1,
+                flush.running,
+                flush.added,
+            )
+            gaps, rows = self.gaps + flush.gaps, [*self.rows, flush.rows]
+        edge = min(flush.steps, -state.length % size)
+        spans = [(0, edge), (edge, flush.steps)] if edge else [(0, flush.steps)]
+        blocks = [
+            Block(
+                state.length + start,
+                state.length + stop,
+                stop - start,
+                {name: values[:, start:stop] for name, values in flush.leaves.items()},
+            )
+            for start, stop in spans
+            if stop > start
+        ]
+        with storage_errors(self.path, "flush to"):
+            root = self._publish(blocks, rows, after, gaps, self._next_log)
+        with self.mutex:
+            self.root, self.state, self.gaps, self.rows = root, after, gaps, []
+            self.tail.skip(after.length)
+        self._drop_logs()
+
+    # -- sealing
+
+    def _seal_in_background(self, waiting: int) -> None:
+        if self._sealing is not None and self._sealing.done():
+            self._report(self._sealing)
+            self._sealing = None
+        if self._sealing is None:
+            self._sealing = self._sealer.submit(self._seal_full_blocks)
+        if waiting > _WAITING_BLOCKS:
+            self._sealing.exception()
+            self._report(self._sealing)
+            self._sealing = self._sealer.submit(self._seal_full_blocks)
+
+    def _report(self, sealing: "Future[None]") -> None:
+        error = sealing.exception()
+        if error is not None:
+            _logger.warning("Sealing %s failed and is tried again: %s", self.path, error)
+
+    def _seal_full_blocks(self) -> None:
+        with self.mutex:
+            blocks = self.tail.full_blocks()
+        if blocks:
+            self._seal_blocks(blocks)
+
+    def seal(self) -> None:
+        """Seals everything that is committed; the log is empty then.
+
+        Raises:
+          StorageError: if the disk refuses; the log still holds what is committed.
+        """
+        self.wait()
+        with self.mutex:
+            blocks, rows = list(self.tail.blocks), bool(self.rows)
+        if blocks or rows or self.state.sequence != self.root.sequence:
+            self._rotate()
+            self._seal_blocks(blocks)
+
+    def wait(self) -> None:
+        """Waits for the sealer."""
+        if self._sealing is not None:
+            self._sealing.exception()
+            self._report(self._sealing)
+            self._sealing = None
+
+    def _seal_blocks(self, blocks: list[Block]) -> None:
+        with self.mutex:
+            last = blocks[-1] if blocks else None
+            stop = last.row + last.fill if last else self.state.length
+            after = self.state if last is None or stop == self.state.length else last.after
+            assert after is not None
+            count = sum(int(np.searchsorted(part.stops(), stop, side="right")) for part in self.rows)
+            rows, _ = _split_rows(self.rows, count)
+            first = min((n for n, end in self._log_stops.items() if end > stop), default=self._next_log)
+            after = replace(after, length=stop, episodes=self.root.episodes + count)
+            gaps = tuple(gap for gap in self.gaps if gap.time <= stop)
+        with storage_errors(self.path, "seal"):
+            root = self._publish(blocks, rows, after, gaps, first)
+        with self.mutex:
+            self.root = root
+            self.tail.drop(blocks)
+            _, self.rows = _split_rows(self.rows, count)
+        self._drop_logs()
+
+    def _publish(
+        self,
+        blocks: list[Block],
+        rows: list[Rows],
+        after: State,
+        gaps: tuple[Gap, ...],
+        first_log: int,
+    ) -> Root:
+        """Writes shards and episode rows, then replaces the root: the commit.
+
+        Returns:
+          The root that stands on disk now.
+        """
+        for block in blocks[:-1]:
+            self._finish(self._begin_block(block))
+        pending = self._begin_block(blocks[-1]) if blocks else []
+        texts = b"".join(text for part in rows for text in part.attributes)
+        if sum(map(len, rows)):
+            pending += self._begin_rows(join_rows(rows), texts)
+        self._finish(pending)
+        root = replace(
+            self.root,
+            running=after.running,
+            length=after.length,
+            episodes=after.episodes,
+            attribute_bytes=self.root.attribute_bytes + len(texts),
+            log=first_log,
+            sequence=after.sequence,
+            added=after.added,
+            gaps=gaps,
+        )
+        replace_file(self.path / FILE, root.encode())
+        return root
+
+    def _begin_block(self, block: Block) -> list[Any]:
+        arrays = [(leaf.name, self.schema.step_array(leaf)) for leaf in self.schema.leaves]
+        return [self._begin(array, block.row, block.held(name)) for name, array in arrays]
+
+    def _begin_rows(self, rows: Rows, texts: bytes) -> list[Any]:
+        start, columns = self.root.episodes, self.schema.column_arrays()
+        stops = np.cumsum([len(text) for text in rows.attributes]) + self.root.attribute_bytes
+        values = dict(rows.columns) | {"attributes_stop": stops.astype(np.int64)}
+        pending = [self._begin(columns[name], start, column) for name, column in values.items()]
+        if texts:
+            data = np.frombuffer(texts, np.uint8)
+            pending.append(self._begin(columns["attributes"], self.root.attribute_bytes, data))
+        for name, final in rows.finals.items():
+            pending.append(self._begin(self.schema.final_array(self.schema.leaf(name)), start, final))
+        return pending
+
+    def _begin(self, array: ArraySpec, start: int, values: NpArray) -> Any:
+        if array.path not in self._stores:
+            self._stores[array.path] = open_store(self.path, array, writable=True)
+        return begin_write(self._stores[array.path], array, start, np.ascontiguousarray(values))
+
+    @staticmethod
+    def _finish(pending: list[Any]) -> None:
+        errors = [error for future in pending if (error := future.exception()) is not None]
+        if errors:
+            raise _as_os_error(errors[0])
+
+    def write_card(self, card: Mapping[str, Any]) -> None:
+        """Replaces the card, durably."""
+        self.wait()
+        root = replace(self.root, card=dict(card))
+        with storage_errors(self.path, "write the card of"):
+            replace_file(self.path / FILE, root.encode())
+        with self.mutex:
+            self.root = root
+
+    # -- the log's files
+
+    def _open_log(self) -> log.LogFile:
+        if self._log is None:
+            opened = log.LogFile(self.path / log.DIRECTORY, self._next_log)
+            with self.mutex:
+                self._log, self._next_log = opened, self._next_log + 1
+                self._log_stops[opened.number] = _IN_USE
+        return self._log
+
+    def _rotate(self) -> None:
+        with self.mutex:
+            if self._log is not None:
+                self._log.close()
+                if self._log_stops[self._log.number] == _IN_USE:
+                    self._log_stops[self._log.number] = self.state.length
+                self._log = None
+
+    def _drop_logs(self) -> None:
+        """Removes the log files that the root no longer needs; one that stays by accident means nothing."""
+        with self.mutex:
+            old = [number for number in self._log_stops if number < self.root.log]
+            for number in old:
+                del self._log_stops[number]
+        for number in old:
+            (self.path / log.DIRECTORY / log.file_name(number)).unlink(missing_ok=True)
+
+    # -- closing
+
+    def close(self) -> None:
+        """Seals the rest and drops the log: the vault is a plain Zarr group then."""
+        try:
+            self.seal()
+            with storage_errors(self.path, "close"):
+                self._write_array_documents()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Lets go of the vault without sealing; everything committed is in the log or in shards."""
+        self._rotate()
+        self._sealer.shutdown(wait=True)
+        self._lock.release()
+
+    def _write_array_documents(self) -> None:
+        """Gives every array's own `zarr.json` its length, for readers that know no consolidated metadata."""
+        from .create import document
+
+        for array in self.root.arrays():
+            path, data = self.path / array.path / FILE, document(array.to_dict())
+            if not path.exists() or path.read_bytes() != data:
+                replace_file(path, data)
+
+
+def _take_lock(path: Path) -> Lock:
+    read_root(path)
+    return Lock(path / LOCK)
+
+
+def _split_rows(parts: list[Rows], count: int) -> tuple[list[Rows], list[Rows]]:
+    """Parts the first `count` rows from the rest."""
+    for place, part in enumerate(parts):
+        if count < len(part):
+            before = [*parts[:place], part.part(0, count)] if count else parts[:place]
+            return before, [part.part(count, len(part)), *parts[place + 1 :]]
+        count -= len(part)
+    return list(parts), []
+
+
+def _as_os_error(error: Exception) -> Exception:
+    """Finds the operating system's reason in TensorStore's message."""
+    import errno
+    import os
+
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+        if os.strerror(number) in str(error):
+            return OSError(number, os.strerror(number))
+    return error
