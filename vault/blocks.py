@@ -1,4 +1,4 @@
-"""Blocks of steps and whole episodes, checked against the schema on their way in and hung up on their way out."""
+"""Blocks of steps and whole episodes: checked on their way in, hung in containers on their way out."""
 
 import json
 from collections.abc import Mapping, Sequence

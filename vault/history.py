@@ -123,8 +123,8 @@ def decide(
         return news(ring, _only(reachable, ring))
     if not compared and reachable and ring.held:
         raise ConflictError(
-            f"The ring holds steps {ring.count - ring.held} to {ring.count} of a stream and the vault ends at step "
-            f"{reachable[0]}: they share no step, so nothing tells whether the ring goes on from there. "
+            f"The ring holds steps {ring.count - ring.held} to {ring.count} of a stream and the vault ends at "
+            f"step {reachable[0]}: they share no step, so nothing tells whether the ring goes on from there. "
             "Say `write(state, continues=True)` if it does, `continues=False` if it is another buffer."
         )
     return everything(ring, fresh=ring.held > 0)
@@ -142,6 +142,6 @@ def _only(reachable: list[int], ring: Ring) -> int:
 def refuse_gap(lost: int, capacity: int, streams: int) -> GapError:
     """Gives the error for steps that were overwritten before they were flushed."""
     return GapError(
-        f"{lost} steps of each of {streams} streams were overwritten before they were flushed; nothing was written. "
-        f"Flush at least every {capacity} steps, or pass on_gap='record' to note the gap and go on."
+        f"{lost} steps of each of {streams} streams were overwritten before they were flushed; nothing was "
+        f"written. Flush at least every {capacity} steps, or pass on_gap='record' to note the gap and go on."
     )

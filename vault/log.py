@@ -209,8 +209,8 @@ def _follows(record: Record, records: list[tuple[Record, int]], root: Root, path
     if not records:
         if record.row > root.length:
             raise CorruptionError(
-                f"The log {str(path)!r} begins at step {record.row}, the shards end at {root.length}: the steps "
-                "between are missing. Restore the vault's log folder and zarr.json from the same copy."
+                f"The log {str(path)!r} begins at step {record.row}, the shards end at {root.length}: the "
+                "steps between are missing. Restore the vault's log folder and zarr.json from the same copy."
             )
         return True
     last = records[-1][0]
@@ -243,8 +243,8 @@ def _later(
 
 def _damaged(path: Path, offset: int) -> CorruptionError:
     return CorruptionError(
-        f"The log {str(path)!r} is damaged at byte {offset}, and whole records follow: committed steps would be "
-        "lost by passing over it. Nothing was changed; restore that file from a copy of the vault."
+        f"The log {str(path)!r} is damaged at byte {offset}, and whole records follow: committed steps would "
+        "be lost by passing over it. Nothing was changed; restore that file from a copy of the vault."
     )
 
 
@@ -322,7 +322,7 @@ def _extend(crc: int, part: bytes | memoryview) -> int:
 def _leaf_part(values: NpArray, codec: str) -> bytes | memoryview:
     if codec != NONE:
         return compress(values)
-    return memoryview(values.reshape(-1).view(np.uint8)).toreadonly()
+    return values.reshape(-1).view(np.uint8).data.toreadonly()
 
 
 def _episode_part(rows: Rows, schema: Schema) -> bytes:

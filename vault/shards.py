@@ -210,8 +210,8 @@ class ShardReader:
 
     def _corrupt(self, what: str) -> CorruptionError:
         return CorruptionError(
-            f"The array {self.array.path!r} of the vault {str(self._root)!r} is damaged: {what}. Other arrays "
-            "and shards are not touched; `strongbax verify` lists everything that is wrong."
+            f"The array {self.array.path!r} of the vault {str(self._root)!r} is damaged: {what}. Other "
+            "arrays and shards are not touched; `strongbax verify` lists everything that is wrong."
         )
 
 

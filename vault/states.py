@@ -1,12 +1,11 @@
-"""Where a buffer meets a vault: the new steps of a buffer's state, and a state made of a vault's steps.
+"""Where a buffer meets a vault: a buffer's state, made plain, and its new steps.
 
 A state is read by its fields (`experience`, `current_index`, `is_full`, and `laps` where it counts), so
 every buffer that has them can be flushed: Flashbax's too, replicated or pmapped ones, NumPy ones.
 """
 
 import functools
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +14,7 @@ import numpy as np
 from .dtypes import NpArray, as_contiguous
 from .history import Ring
 from .schema import Leaf, Schema
-from .store import aligned_empty
 from .tree import Tree, flatten
-
-_INT32 = np.iinfo(np.int32)
 
 
 @dataclass(frozen=True)
@@ -113,8 +109,8 @@ def check_leaf(leaf: Leaf, dtype: Any, shape: Sequence[int], what: str) -> None:
     elif not _is_key(dtype) and (leaf.dtype, leaf.shape) == (dtype, tuple(shape)):
         return
     raise ValueError(
-        f"The leaf {leaf.name!r} of {what} must be {leaf.dtype} {list(leaf.shape)} a step, as the vault holds: got "
-        f"{dtype} {list(shape)}. Convert it, or make a vault with `like=` this state."
+        f"The leaf {leaf.name!r} of {what} must be {leaf.dtype} {list(leaf.shape)} a step, as the vault holds: "
+        f"got {dtype} {list(shape)}. Convert it, or make a vault with `like=` this state."
     )
 
 
@@ -125,114 +121,6 @@ def to_numpy(values: Any) -> NpArray:
 
         values = jax.random.key_data(values)
     return np.asarray(values)
-
-
-def device_leaves(schema: Schema, leaves: Mapping[str, NpArray], device: Any) -> list[Any]:
-    """Moves NumPy leaves to a device; on a CPU an aligned leaf is taken over without a copy.
-
-    Raises:
-      TypeError: for a leaf that JAX cannot hold.
-      ValueError: for integers that do not fit 32 bits while JAX runs without 64.
-    """
-    import jax
-
-    narrowed = (
-        [n for n, v in leaves.items() if jax.dtypes.canonicalize_dtype(v.dtype) != v.dtype] if leaves else []
-    )
-    for name in narrowed:
-        values = leaves[name]
-        if (
-            values.dtype.kind in "iu"
-            and values.size
-            and not _INT32.min <= values.min() <= values.max() <= _INT32.max
-        ):
-            raise ValueError(
-                f"The leaf {name!r} is {values.dtype} and does not fit the 32 bits that JAX runs with. "
-                "Set `jax.config.update('jax_enable_x64', True)`, or leave it out with `leaves=`."
-            )
-    if narrowed:
-        warnings.warn(
-            f"The leaves {narrowed} have 64 bits and JAX runs with 32: they are narrowed. Set "
-            "`jax.config.update('jax_enable_x64', True)` to keep them, or read them with `read_numpy`.",
-            UserWarning,
-            stacklevel=4,
-        )
-    moved: list[Any] = []
-    for name, values in leaves.items():
-        prng = schema.leaf(name).prng
-        array = jax.device_put(values, device)
-        moved.append(jax.random.wrap_key_data(array, impl=prng) if prng else array)
-    return moved
-
-
-def check_jax(schema: Schema, names: Sequence[str]) -> None:
-    """Checks that JAX can hold the leaves.
-
-    Raises:
-      TypeError: naming those it cannot.
-    """
-    wrong = [name for name in names if schema.leaf(name).dtype.kind in "SUmM"]
-    if wrong:
-        raise TypeError(
-            f"JAX cannot hold the leaves {wrong}: they are strings or datetimes. Leave them out with `leaves=`, "
-            "or read them with `read_numpy`."
-        )
-
-
-def empty_leaf(leaf: Leaf, streams: int, capacity: int, filled: int) -> NpArray:
-    """Allocates `[B, capacity, ...]`, zeros beyond the first `filled` steps."""
-    out = aligned_empty((streams, capacity, *leaf.shape), leaf.dtype)
-    out[:, filled:] = np.zeros((), leaf.dtype)
-    return out
-
-
-def buffer_state(buffer: Any, example: Any) -> Any:
-    """Gives the abstract state that a buffer would make of a step."""
-    import jax
-
-    return jax.eval_shape(buffer.init, example)
-
-
-def fill_state(template: Any, experience: Any, steps: int, capacity: int) -> Any:
-    """Puts `steps` steps of `capacity` slots into a buffer's state."""
-    import jax
-    import jax.numpy as jnp
-
-    if not hasattr(template, "replace") or not hasattr(template, "current_index"):
-        raise TypeError(
-            f"`buffer` must make states with experience, current_index and is_full: its `init` gives "
-            f"{type(template).__name__}."
-        )
-    full = steps == capacity and steps > 0
-    fields: dict[str, Any] = {
-        "experience": experience,
-        "current_index": jnp.asarray(steps % max(capacity, 1), jnp.int32),
-        "is_full": jnp.asarray(full),
-    }
-    if getattr(template, "laps", None) is not None:
-        fields["laps"] = jnp.asarray(int(full), jnp.int32)
-    state = template.replace(**fields)
-    abstract = [x for x in jax.tree_util.tree_leaves(state) if isinstance(x, jax.ShapeDtypeStruct)]
-    if abstract:
-        raise TypeError(
-            f"`buffer` must be a uniform buffer (trajectory, flat or item): the state {type(state).__name__} has "
-            f"{len(abstract)} arrays that the vault does not hold."
-        )
-    return state
-
-
-def trajectory_state(experience: Any, steps: int) -> Any:
-    """Makes the state that Flashbax's `Vault.read` gives: full, with its next step in slot 0."""
-    import jax.numpy as jnp
-
-    from ..buffer.trajectory_buffer import TrajectoryBufferState
-
-    return TrajectoryBufferState(
-        experience=experience,
-        current_index=jnp.asarray(0, jnp.int32),
-        is_full=jnp.asarray(steps > 0),
-        laps=jnp.asarray(int(steps > 0), jnp.int32),
-    )
 
 
 def _ring(state: Any) -> tuple[Ring, int]:
@@ -286,8 +174,8 @@ def _order(treedef: Any, names: tuple[str, ...]) -> tuple[int, ...]:
             sorted(set(tree.names) - set(names)),
         )
         raise ValueError(
-            f"The steps must have the vault's leaves {list(names)}: missing {missing}, not in the vault {unknown}. "
-            "A vault for these steps is made with `Vault.create`."
+            f"The steps must have the vault's leaves {list(names)}: missing {missing}, not in the vault "
+            f"{unknown}. A vault for these steps is made with `Vault.create`."
         )
     return tuple(tree.names.index(name) for name in names)
 

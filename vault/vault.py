@@ -9,21 +9,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import numpy as np
-
 from . import blocks, states, verify
-from .codecs import choose_codecs
 from .create import create
-from .dtypes import NpArray, stored_form
+from .describe import describe, treedef_of
+from .dtypes import NpArray
 from .episodes import Ends, Episode, EpisodeTable
 from .errors import ClosedError
 from .flusher import Flusher
+from .loading import Wanted, load_buffer, load_trajectory
 from .reader import Snapshot, take_snapshot
-from .roles import OBSERVATIONS, Roles, parse_roles
+from .roles import Roles
 from .root import Gap, Root
 from .running import begin
-from .schema import COLUMNS, Leaf, Schema, choose_block, choose_finals
-from .tree import flatten
+from .schema import Schema
 from .writer import Writer
 
 Mode = Literal["r", "a"]
@@ -89,7 +87,8 @@ class Vault:
             zstd, the rest is none and memory-mapped.
           columns: dtypes of further columns of the episode table.
           attributes: facts about the vault that JSON can hold.
-          block: steps a stream of one shard, a power of two; by default a block is about 8 MiB, 32 with frames.
+          block: steps a stream of one shard, a power of two; by default it is chosen so that a block is about
+            8 MiB, 32 with frames.
           overwrite: replace a vault that stands there.
 
         Raises:
@@ -102,11 +101,13 @@ class Vault:
             steps, streams = states.step_of(like)
         if streams < 1:
             raise ValueError(f"`streams` must be at least 1: got {streams}.")
-        schema = _schema(steps, streams, roles, finals, codec, columns, block)
+        schema = describe(
+            steps, streams, roles=roles, finals=finals, codec=codec, columns=columns or {}, block=block
+        )
         root = Root(schema, begin(schema), attributes=blocks.checked_json(attributes or {}, "attributes"))
         where = Path(path).expanduser()
         lock = create(where, root, overwrite=overwrite)
-        return cls(where, Flusher(Writer(where, lock)), _treedef(steps))
+        return cls(where, Flusher(Writer(where, lock)), treedef_of(steps))
 
     @classmethod
     def open(cls, path: str | Path, mode: Mode = "r") -> "Vault":
@@ -373,8 +374,7 @@ class Vault:
         """
         snapshot = self._now()
         first, last = blocks.span(snapshot.state.length, start, stop, timesteps, percentiles)
-        experience = self._experience(snapshot, first, last, last - first, leaves, device, like)
-        return states.trajectory_state(experience, last - first)
+        return load_trajectory(snapshot, self._wanted(first, last, leaves=leaves, device=device, like=like))
 
     def load(
         self,
@@ -388,8 +388,8 @@ class Vault:
     ) -> Any:
         """Loads the vault into a buffer: a state that can be sampled under jit at once.
 
-        The state holds every step, whatever the buffer's own capacity; where that is larger, there is room
-        for more.
+        The state holds every step asked for, whatever the buffer's own capacity; where that is larger, there
+        is room for more. A state loaded up to the vault's end goes on with the vault when it is written.
 
         Args:
           buffer: a uniform buffer.
@@ -404,13 +404,22 @@ class Vault:
         """
         snapshot = self._now()
         first, last = blocks.span(snapshot.state.length, start, stop, None, None)
-        names = snapshot.schema.names if leaves is None else tuple(leaves)
-        states.check_jax(snapshot.schema, names)
-        example = self._hang(snapshot, [_example(snapshot.schema.leaf(n)) for n in names], leaves, like)
-        template = states.buffer_state(buffer, example)
-        capacity = max(last - first, _capacity(template))
-        experience = self._experience(snapshot, first, last, capacity, leaves, device, like)
-        return states.fill_state(template, experience, last - first, capacity)
+        return load_buffer(
+            snapshot, buffer, self._wanted(first, last, leaves=leaves, device=device, like=like)
+        )
+
+    def finals(self, leaf: str) -> NpArray:
+        """Reads a leaf's final rows of all ended episodes, `[E, ...]`; zeros where `final_known` is false.
+
+        Raises:
+          ValueError: if the leaf has no final rows.
+        """
+        snapshot = self._now()
+        if leaf not in snapshot.schema.finals:
+            raise ValueError(
+                f"The leaf {leaf!r} has no final rows: those with are {list(self.schema.finals)}."
+            )
+        return snapshot.finals(leaf)
 
     def verify(self, *, deep: bool = True, progress: Any = None) -> verify.Report:
         """Checks the vault: every checksum (with `deep`), record, length and episode row.
@@ -450,100 +459,11 @@ class Vault:
     def _one_stream(self, verb: str) -> None:
         if self.streams != 1:
             raise ValueError(
-                f"`{verb}` wants a vault of one stream: this one has {self.streams}. Flush a buffer's state with "
-                "`write`, or make the vault with streams=1."
+                f"`{verb}` wants a vault of one stream: this one has {self.streams}. Flush a buffer's state "
+                "with `write`, or make the vault with streams=1."
             )
 
-    def _experience(
-        self,
-        snapshot: Snapshot,
-        start: int,
-        stop: int,
-        capacity: int,
-        leaves: Sequence[str] | None,
-        device: Any,
-        like: Any,
-    ) -> Any:
-        schema = snapshot.schema
-        names = schema.names if leaves is None else tuple(leaves)
-        states.check_jax(schema, names)
-        arrays: dict[str, NpArray] = {}
-        for name in names:
-            leaf = schema.leaf(name)
-            arrays[name] = states.empty_leaf(leaf, schema.streams, capacity, stop - start)
-            snapshot.read(name, start, stop, out=arrays[name][:, : stop - start])
-        return self._hang(snapshot, states.device_leaves(schema, arrays, device), leaves, like)
-
-    def _hang(self, snapshot: Snapshot, values: list[Any], leaves: Sequence[str] | None, like: Any) -> Any:
-        """Hangs values, in the schema's order, in the containers that are known."""
-        schema = snapshot.schema
-        if leaves is not None:
-            return dict(zip(leaves, values, strict=True))
-        treedef = self._treedef if like is None else _treedef(like)
-        if treedef is None:
-            return schema.tree.rebuild(values)
-        import jax
-
-        order = states.order_of(treedef, schema)
-        placed = [values[order.index(place)] for place in range(len(values))]
-        return jax.tree_util.tree_unflatten(treedef, placed)
-
-
-def _schema(
-    steps: Any,
-    streams: int,
-    roles: Mapping[str, str | None] | None,
-    finals: Sequence[str] | None,
-    codec: str | Mapping[str, str] | None,
-    columns: Mapping[str, Any] | None,
-    block: int | None,
-) -> Schema:
-    values, tree = flatten(steps)
-    described = {name: states.leaf_of(name, value) for name, value in zip(tree.names, values, strict=True)}
-    codecs = choose_codecs(codec, {name: (dtype, shape) for name, (dtype, shape, _) in described.items()})
-    leaves = tuple(Leaf(n, dtype, shape, codecs[n], prng) for n, (dtype, shape, prng) in described.items())
-    for leaf in leaves:
-        stored_form(leaf.dtype)
-    return Schema(
-        streams=streams,
-        leaves=leaves,
-        tree=tree,
-        roles=parse_roles(roles, tree.names),
-        finals=choose_finals(finals, tree.names, OBSERVATIONS),
-        columns=_columns(columns or {}),
-        block=choose_block(streams, leaves, block),
-    )
-
-
-def _columns(columns: Mapping[str, Any]) -> dict[str, np.dtype[Any]]:
-    taken = {"id", "attributes", "attributes_stop", *COLUMNS}
-    for name, dtype in columns.items():
-        if name in taken or not name.isidentifier():
-            raise ValueError(
-                f"`columns` names must be identifiers and none of {sorted(taken)}: got {name!r}."
-            )
-        stored_form(np.dtype(dtype))
-    return {name: np.dtype(dtype) for name, dtype in columns.items()}
-
-
-def _treedef(step: Any) -> Any:
-    import jax
-
-    return jax.tree_util.tree_structure(step)
-
-
-def _example(leaf: Leaf) -> Any:
-    import jax
-
-    if leaf.prng is not None:
-        return jax.random.key(0, impl=leaf.prng)
-    dtype = jax.dtypes.canonicalize_dtype(leaf.dtype)
-    return jax.ShapeDtypeStruct(leaf.shape, dtype)
-
-
-def _capacity(template: Any) -> int:
-    import jax
-
-    return (
-        jax.tree_util.tree_leaves(template.experience)[0].shape[1] if hasattr(template, "experience") else 0
-    )
+    def _wanted(
+        self, start: int, stop: int, *, leaves: Sequence[str] | None, device: Any, like: Any
+    ) -> Wanted:
+        return Wanted(start, stop, leaves, device, self._treedef if like is None else treedef_of(like))

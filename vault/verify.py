@@ -107,8 +107,8 @@ def _check_episodes(snapshot: Snapshot, report: Report) -> None:
     outside |= stream >= schema.streams
     for row in np.flatnonzero(outside)[:10]:
         report.problems.append(
-            f"Episode {row} claims steps {start[row]} to {start[row] + length[row]} of stream {stream[row]}; the vault "
-            f"has {state.length} steps of {schema.streams} streams."
+            f"Episode {row} claims steps {start[row]} to {start[row] + length[row]} of stream {stream[row]}; "
+            f"the vault has {state.length} steps of {schema.streams} streams."
         )
     for one in range(schema.streams) if schema.streams <= table.num_rows else np.unique(stream):
         mine = np.flatnonzero(stream == one)

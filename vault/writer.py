@@ -112,8 +112,8 @@ class Writer:
         """
         if flush.row != self.state.length:
             raise ConflictError(
-                f"A flush of the steps from {flush.row} on cannot follow step {self.state.length}: one before it "
-                "failed. Its error says why; write the state again."
+                f"A flush of the steps from {flush.row} on cannot follow step {self.state.length}: one before "
+                "it failed. Its error says why; write the state again."
             )
         if flush.steps >= self.schema.block:
             self._commit_to_shards(flush)
