@@ -249,12 +249,14 @@ class Flusher:
         """Commits and seals everything, and lets go of the vault whatever happens."""
         try:
             self.drain()
-        except BaseException:
-            self._queue.shutdown()
-            self._writer.abandon()
-            raise
+            self._writer.close()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Lets go of the vault without sealing; what is committed stays committed."""
         self._queue.shutdown()
-        self._writer.close()
+        self._writer.abandon()
 
 
 def _equal(a: NpArray, b: NpArray) -> bool:

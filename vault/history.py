@@ -123,7 +123,7 @@ def decide(
         return news(ring, _only(reachable, ring))
     if not compared and reachable and ring.held:
         raise ConflictError(
-            f"The ring holds steps {ring.count - ring.held} to {ring.count} of a stream and the vault ends at "
+            f"The ring holds steps {ring.count - ring.held} to {ring.count} of a stream, the vault ends at "
             f"step {reachable[0]}: they share no step, so nothing tells whether the ring goes on from there. "
             "Say `write(state, continues=True)` if it does, `continues=False` if it is another buffer."
         )

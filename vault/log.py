@@ -76,6 +76,11 @@ def file_name(number: int) -> str:
     return f"{number:08d}.log"
 
 
+def file_numbers(directory: Path) -> list[int]:
+    """Gives the numbers of the log files that are there, in order."""
+    return sorted(int(path.stem) for path in directory.glob("*.log") if path.stem.isdigit())
+
+
 def encode(record: Record, schema: Schema) -> list[bytes | memoryview]:
     """Gives the record's bytes, in pieces that can be written at once."""
     leaves = [_leaf_part(record.leaves[leaf.name], leaf.codec) for leaf in schema.leaves]
@@ -181,7 +186,7 @@ def replay(directory: Path, root: Root) -> Replay:
       CorruptionError: if a damaged record is followed by a whole one, or steps are missing between the
         shards and the log: what was committed is not all there.
     """
-    files = sorted(int(path.stem) for path in directory.glob("*.log") if path.stem.isdigit())
+    files = file_numbers(directory)
     records: list[tuple[Record, int]] = []
     torn: tuple[int, int] | None = None
     for number in (number for number in files if number >= root.log):

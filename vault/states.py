@@ -109,7 +109,7 @@ def check_leaf(leaf: Leaf, dtype: Any, shape: Sequence[int], what: str) -> None:
     elif not _is_key(dtype) and (leaf.dtype, leaf.shape) == (dtype, tuple(shape)):
         return
     raise ValueError(
-        f"The leaf {leaf.name!r} of {what} must be {leaf.dtype} {list(leaf.shape)} a step, as the vault holds: "
+        f"The leaf {leaf.name!r} of {what} must be {leaf.dtype} {list(leaf.shape)} a step, as in the vault: "
         f"got {dtype} {list(shape)}. Convert it, or make a vault with `like=` this state."
     )
 

@@ -4,6 +4,7 @@
 recorded steps, `read`, `vault[i]` and `load` give them back.
 """
 
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +56,9 @@ class Vault:
         self._treedef = treedef
         self._snapshot: Snapshot | None = None
         self._closed = False
+        if flusher is not None:
+            # A writer that is forgotten must not hold the lock; what it committed is in the log.
+            self._finalizer = weakref.finalize(self, flusher.abandon)
 
     # -- making and opening
 

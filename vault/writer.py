@@ -8,7 +8,9 @@
 What a block's seal writes is committed already, so a crash in it loses nothing: the log is replayed.
 """
 
+import errno
 import logging
+import os
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +24,7 @@ from . import log
 from .arrays import ArraySpec
 from .dtypes import NpArray
 from .episodes import Rows, join_rows
-from .errors import ConflictError
+from .errors import ConflictError, StorageError
 from .files import Lock, storage_errors
 from .files import replace as replace_file
 from .root import FILE, Gap, Root, Running, read_root
@@ -112,8 +114,8 @@ class Writer:
         """
         if flush.row != self.state.length:
             raise ConflictError(
-                f"A flush of the steps from {flush.row} on cannot follow step {self.state.length}: one before "
-                "it failed. Its error says why; write the state again."
+                f"A flush from step {flush.row} on cannot follow step {self.state.length}: one before it "
+                "failed. Its error says why; write the state again."
             )
         if flush.steps >= self.schema.block:
             self._commit_to_shards(flush)
@@ -124,11 +126,13 @@ class Writer:
             log_file.append(log.encode(record, self.schema))
         with self.mutex:
             self._log_stops[log_file.number] = record.stop
+            waiting = len(self.tail.full_blocks())
             self._accept(record)
-            full = self.tail.full_blocks()
-        if full:
+            full = len(self.tail.full_blocks())
+        if full > waiting:
             self._rotate()
-            self._seal_in_background(len(full))
+        if full:
+            self._seal_in_background(full)
 
     def _record(self, flush: Flush) -> log.Record:
         state = self.state
@@ -162,6 +166,7 @@ class Writer:
 
     def _commit_to_shards(self, flush: Flush) -> None:
         self.seal()
+        self._rotate()
         with self.mutex:
             state, size = self.state, self.schema.block
             after = State(
@@ -313,7 +318,7 @@ class Writer:
     def _finish(pending: list[Any]) -> None:
         errors = [error for future in pending if (error := future.exception()) is not None]
         if errors:
-            raise _as_os_error(errors[0])
+            raise _as_os_error(errors[0]) from errors[0]
 
     def write_card(self, card: Mapping[str, Any]) -> None:
         """Replaces the card, durably."""
@@ -345,25 +350,23 @@ class Writer:
     def _drop_logs(self) -> None:
         """Removes the log files that the root no longer needs; one that stays by accident means nothing."""
         with self.mutex:
-            old = [number for number in self._log_stops if number < self.root.log]
-            for number in old:
-                del self._log_stops[number]
-        for number in old:
-            (self.path / log.DIRECTORY / log.file_name(number)).unlink(missing_ok=True)
+            first = self.root.log
+            self._log_stops = {number: stop for number, stop in self._log_stops.items() if number >= first}
+        directory = self.path / log.DIRECTORY
+        for number in log.file_numbers(directory):
+            if number < first:
+                (directory / log.file_name(number)).unlink(missing_ok=True)
 
     # -- closing
 
     def close(self) -> None:
         """Seals the rest and drops the log: the vault is a plain Zarr group then."""
-        try:
-            self.seal()
-            with storage_errors(self.path, "close"):
-                self._write_array_documents()
-        finally:
-            self.abandon()
+        self.seal()
+        with storage_errors(self.path, "close"):
+            self._write_array_documents()
 
     def abandon(self) -> None:
-        """Lets go of the vault without sealing; everything committed is in the log or in shards."""
+        """Lets go of the vault; everything committed is in the log or in shards. Twice is harmless."""
         self._rotate()
         self._sealer.shutdown(wait=True)
         self._lock.release()
@@ -393,12 +396,11 @@ def _split_rows(parts: list[Rows], count: int) -> tuple[list[Rows], list[Rows]]:
     return list(parts), []
 
 
-def _as_os_error(error: Exception) -> Exception:
+def _as_os_error(error: Exception) -> OSError:
     """Finds the operating system's reason in TensorStore's message."""
-    import errno
-    import os
-
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
         if os.strerror(number) in str(error):
             return OSError(number, os.strerror(number))
-    return error
+    return StorageError(
+        f"TensorStore could not write a shard: {str(error)[:300]}. Everything committed before is safe."
+    )
