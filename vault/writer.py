@@ -8,9 +8,7 @@
 What a block's seal writes is committed already, so a crash in it loses nothing: the log is replayed.
 """
 
-import errno
 import logging
-import os
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,14 +19,14 @@ from typing import Any
 import numpy as np
 
 from . import log
-from .arrays import ArraySpec
 from .dtypes import NpArray
-from .episodes import Rows, join_rows
-from .errors import ConflictError, StorageError
+from .episodes import Rows
+from .errors import ConflictError
 from .files import Lock, storage_errors
 from .files import replace as replace_file
-from .root import FILE, Gap, Root, Running, read_root
-from .store import STALE_LOCK, begin_write, open_store
+from .root import FILE, Gap, Running, read_root
+from .seal import Seal, Sealed
+from .store import STALE_LOCK
 from .tail import Block, State, Tail
 
 LOCK = "writer.lock"
@@ -92,7 +90,7 @@ class Writer:
         self._log_stops: dict[int, int] = {}
         self._sealer = ThreadPoolExecutor(1, "strongbax-seal")
         self._sealing: Future[None] | None = None
-        self._stores: dict[str, Any] = {}
+        self._seal = Seal(self.path, root.schema)
         directory = self.path / log.DIRECTORY
         replayed = log.replay(directory, root)
         for record, number in replayed.records:
@@ -190,7 +188,7 @@ class Writer:
             if stop > start
         ]
         with storage_errors(self.path, "flush to"):
-            root = self._publish(blocks, rows, after, gaps, self._next_log)
+            root = self._seal.publish(self.root, Sealed(blocks, rows, after, gaps, self._next_log))
         with self.mutex:
             self.root, self.state, self.gaps, self.rows = root, after, gaps, []
             self.tail.skip(after.length)
@@ -252,73 +250,12 @@ class Writer:
             after = replace(after, length=stop, episodes=self.root.episodes + count)
             gaps = tuple(gap for gap in self.gaps if gap.time <= stop)
         with storage_errors(self.path, "seal"):
-            root = self._publish(blocks, rows, after, gaps, first)
+            root = self._seal.publish(self.root, Sealed(blocks, rows, after, gaps, first))
         with self.mutex:
             self.root = root
             self.tail.drop(blocks)
             _, self.rows = _split_rows(self.rows, count)
         self._drop_logs()
-
-    def _publish(
-        self,
-        blocks: list[Block],
-        rows: list[Rows],
-        after: State,
-        gaps: tuple[Gap, ...],
-        first_log: int,
-    ) -> Root:
-        """Writes shards and episode rows, then replaces the root: the commit.
-
-        Returns:
-          The root that stands on disk now.
-        """
-        for block in blocks[:-1]:
-            self._finish(self._begin_block(block))
-        pending = self._begin_block(blocks[-1]) if blocks else []
-        texts = b"".join(text for part in rows for text in part.attributes)
-        if sum(map(len, rows)):
-            pending += self._begin_rows(join_rows(rows), texts)
-        self._finish(pending)
-        root = replace(
-            self.root,
-            running=after.running,
-            length=after.length,
-            episodes=after.episodes,
-            attribute_bytes=self.root.attribute_bytes + len(texts),
-            log=first_log,
-            sequence=after.sequence,
-            added=after.added,
-            gaps=gaps,
-        )
-        replace_file(self.path / FILE, root.encode())
-        return root
-
-    def _begin_block(self, block: Block) -> list[Any]:
-        arrays = [(leaf.name, self.schema.step_array(leaf)) for leaf in self.schema.leaves]
-        return [self._begin(array, block.row, block.held(name)) for name, array in arrays]
-
-    def _begin_rows(self, rows: Rows, texts: bytes) -> list[Any]:
-        start, columns = self.root.episodes, self.schema.column_arrays()
-        stops = np.cumsum([len(text) for text in rows.attributes]) + self.root.attribute_bytes
-        values = dict(rows.columns) | {"attributes_stop": stops.astype(np.int64)}
-        pending = [self._begin(columns[name], start, column) for name, column in values.items()]
-        if texts:
-            data = np.frombuffer(texts, np.uint8)
-            pending.append(self._begin(columns["attributes"], self.root.attribute_bytes, data))
-        for name, final in rows.finals.items():
-            pending.append(self._begin(self.schema.final_array(self.schema.leaf(name)), start, final))
-        return pending
-
-    def _begin(self, array: ArraySpec, start: int, values: NpArray) -> Any:
-        if array.path not in self._stores:
-            self._stores[array.path] = open_store(self.path, array, writable=True)
-        return begin_write(self._stores[array.path], array, start, np.ascontiguousarray(values))
-
-    @staticmethod
-    def _finish(pending: list[Any]) -> None:
-        errors = [error for future in pending if (error := future.exception()) is not None]
-        if errors:
-            raise _as_os_error(errors[0]) from errors[0]
 
     def write_card(self, card: Mapping[str, Any]) -> None:
         """Replaces the card, durably."""
@@ -394,13 +331,3 @@ def _split_rows(parts: list[Rows], count: int) -> tuple[list[Rows], list[Rows]]:
             return before, [part.part(count, len(part)), *parts[place + 1 :]]
         count -= len(part)
     return list(parts), []
-
-
-def _as_os_error(error: Exception) -> OSError:
-    """Finds the operating system's reason in TensorStore's message."""
-    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
-        if os.strerror(number) in str(error):
-            return OSError(number, os.strerror(number))
-    return StorageError(
-        f"TensorStore could not write a shard: {str(error)[:300]}. Everything committed before is safe."
-    )

@@ -1,0 +1,127 @@
+"""Sealing: committed steps and episodes become write-once shards, and the root is replaced.
+
+Shards and episode rows are made durable first, then one rename publishes the new lengths of all arrays at
+once. A crash before it leaves bytes that nothing counts on; they are written anew, atomically, later.
+"""
+
+import errno
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .arrays import ArraySpec
+from .dtypes import NpArray
+from .episodes import Rows, join_rows
+from .errors import StorageError
+from .files import replace as replace_file
+from .root import FILE, Gap, Root
+from .schema import ATTRIBUTES, ATTRIBUTES_STOP, Schema
+from .store import begin_write, open_store
+from .tail import Block, State
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """What a seal brings into shards.
+
+    Attributes:
+      blocks: steps, in time order.
+      rows: episodes that ended in what is sealed, in order.
+      after: what is committed when these are sealed.
+      gaps: all gaps until then.
+      log: number of the first log file that is still needed.
+    """
+
+    blocks: list[Block]
+    rows: list[Rows]
+    after: State
+    gaps: tuple[Gap, ...]
+    log: int
+
+
+class Seal:
+    """Writes shards.
+
+    Args:
+      path: folder of the vault.
+      schema: of the vault.
+    """
+
+    def __init__(self, path: Path, schema: Schema) -> None:
+        self._path, self._schema = path, schema
+        self._stores: dict[str, Any] = {}
+
+    def publish(self, root: Root, sealed: Sealed) -> Root:
+        """Writes shards and episode rows, then replaces the root: the commit.
+
+        Args:
+          root: that stands on disk.
+          sealed: what is new.
+
+        Returns:
+          The root that stands on disk now.
+
+        Raises:
+          OSError: if the disk refuses; the old root stands.
+        """
+        blocks, after = sealed.blocks, sealed.after
+        for block in blocks[:-1]:
+            _finish(self._begin_block(block))
+        pending = self._begin_block(blocks[-1]) if blocks else []
+        texts = b"".join(text for part in sealed.rows for text in part.attributes)
+        if sum(map(len, sealed.rows)):
+            pending += self._begin_rows(root, join_rows(sealed.rows), texts)
+        _finish(pending)
+        root = replace(
+            root,
+            running=after.running,
+            length=after.length,
+            episodes=after.episodes,
+            attribute_bytes=root.attribute_bytes + len(texts),
+            log=sealed.log,
+            sequence=after.sequence,
+            added=after.added,
+            gaps=sealed.gaps,
+        )
+        replace_file(self._path / FILE, root.encode())
+        return root
+
+    def _begin_block(self, block: Block) -> list[Any]:
+        arrays = [(leaf.name, self._schema.step_array(leaf)) for leaf in self._schema.leaves]
+        return [self._begin(array, block.row, block.held(name)) for name, array in arrays]
+
+    def _begin_rows(self, root: Root, rows: Rows, texts: bytes) -> list[Any]:
+        start, columns = root.episodes, self._schema.column_arrays()
+        stops = np.cumsum([len(text) for text in rows.attributes]) + root.attribute_bytes
+        values = dict(rows.columns) | {ATTRIBUTES_STOP: stops.astype(np.int64)}
+        pending = [self._begin(columns[name], start, column) for name, column in values.items()]
+        if texts:
+            data = np.frombuffer(texts, np.uint8)
+            pending.append(self._begin(columns[ATTRIBUTES], root.attribute_bytes, data))
+        for name, final in rows.finals.items():
+            pending.append(self._begin(self._schema.final_array(self._schema.leaf(name)), start, final))
+        return pending
+
+    def _begin(self, array: ArraySpec, start: int, values: NpArray) -> Any:
+        if array.path not in self._stores:
+            self._stores[array.path] = open_store(self._path, array, writable=True)
+        return begin_write(self._stores[array.path], array, start, np.ascontiguousarray(values))
+
+
+def _finish(pending: list[Any]) -> None:
+    errors = [error for future in pending if (error := future.exception()) is not None]
+    if errors:
+        raise _as_os_error(errors[0]) from errors[0]
+
+
+def _as_os_error(error: Exception) -> OSError:
+    """Finds the operating system's reason in TensorStore's message."""
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+        if os.strerror(number) in str(error):
+            return OSError(number, os.strerror(number))
+    return StorageError(
+        f"TensorStore could not write a shard: {str(error)[:300]}. Everything committed before is safe."
+    )
