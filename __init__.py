@@ -1,7 +1,8 @@
 """Strongbax: durable replay for JAX.
 
-`strongbax.buffer` holds experience in memory, `strongbax.vault` keeps it on disk, `strongbax.converters`
-brings other formats in, `strongbax.datasets` knows what can be had. Nothing is imported before it is used.
+`strongbax.buffer` holds experience in memory, `strongbax.vault` keeps it on disk,
+`strongbax.converters` brings other formats in, `strongbax.datasets` knows what can be had.
+Nothing is imported before it is used.
 """
 
 import importlib
@@ -9,30 +10,46 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import buffer, converters, datasets, vault
+    from .buffer import make_flat_buffer, make_item_buffer, make_trajectory_buffer
+    from .converters import convert
+    from .datasets.scores import normalized_score
+    from .vault import Ends, Episode, EpisodeTable, StrongbaxError, Vault
 
 __version__ = "0.1.0.dev0"
 
-_PARTS = ("buffer", "vault", "converters", "datasets")
-_HOMES = {
-    "Episode": "vault",
-    "EpisodeTable": "vault",
-    "StrongbaxError": "vault",
-    "Vault": "vault",
-    "make_flat_buffer": "buffer",
-    "make_item_buffer": "buffer",
-    "make_trajectory_buffer": "buffer",
-    "convert": "converters",
-    "normalized_score": "datasets.scores",
-}
+__all__ = [
+    "Ends",
+    "Episode",
+    "EpisodeTable",
+    "StrongbaxError",
+    "Vault",
+    "__version__",
+    "buffer",
+    "convert",
+    "converters",
+    "datasets",
+    "make_flat_buffer",
+    "make_item_buffer",
+    "make_trajectory_buffer",
+    "normalized_score",
+    "vault",
+]
 
-__all__ = ["__version__", *_PARTS, *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+# Where a name comes from when it is first used; a part comes from itself.
+_HOMES = {
+    "buffer": ("make_flat_buffer", "make_item_buffer", "make_trajectory_buffer"),
+    "converters": ("convert",),
+    "datasets": (),
+    "datasets.scores": ("normalized_score",),
+    "vault": ("Ends", "Episode", "EpisodeTable", "StrongbaxError", "Vault"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PARTS:
-        return importlib.import_module(f".{name}", __name__)
-    if name in _HOMES:
-        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    for home, names in _HOMES.items():
+        if name == home or name in names:
+            module = importlib.import_module(f".{home}", __name__)
+            return module if name == home else getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -78,21 +78,17 @@ def convert(
     *,
     format_: Annotated[
         str | None,
-        typer.Option(
-            "--format", metavar="NAME", help="Format of the source; found out if not given."
-        ),
+        typer.Option("--format", metavar="NAME", help="Format of the source; found out if not given."),
     ] = None,
     horizon: Annotated[
         int | None,
         typer.Option(
             metavar="STEPS",
-            min=1,
-            help="Steps after which the environment stopped an episode; known for D4RL's.",
+            min=0,
+            help="Steps after which the environment stopped an episode, 0 if it never did; known for D4RL's.",
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the target if it exists.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the target if it exists.")] = False,
     json: Json = False,
 ) -> None:
     """Converts an offline dataset into a vault, and checks the result against the source.
@@ -100,21 +96,20 @@ def convert(
     Example: strongbax convert hopper_medium-v2.hdf5 hopper.vault
     """
     from .converters import convert as convert_dataset
+    from .datasets import sheet
 
     options = {} if horizon is None else {"horizon": horizon}
     with console.progress(f"Converting {source.name}") as progress:
         report = convert_dataset(
             source, target, format=format_, progress=progress, overwrite=overwrite, **options
         )
-    facts = {"source": str(source), "target": str(target)} | dict(vars(report))
-    console.print_json(facts) if json else console.print_facts(facts)
+    facts = {"source": source} | vars(report)
+    console.print_json(facts) if json else sheet.print_conversion(facts)
 
 
 @app.command("show")
 def show(
-    name: Annotated[
-        str, typer.Argument(metavar="PATH|ID", help="Folder of a vault, or name of a dataset.")
-    ],
+    name: Annotated[str, typer.Argument(metavar="PATH|ID", help="Folder of a vault, or name of a dataset.")],
     json: Json = False,
 ) -> None:
     """Shows what a vault holds, or what is known about a dataset.
@@ -175,12 +170,14 @@ def verify(
     with _open(path) as vault, console.progress(f"Verifying {path.name}") as progress:
         report = vault.verify(deep=deep, progress=progress)
     if json:
-        console.print_json(vars(report))
+        console.print_json({"ok": report.ok} | vars(report))
     else:
-        console.print_facts({"checked": ""} | dict(report.checked))
+        console.print_facts(report.checked, "Checked")
         for problem in report.problems:
             console.print_error(problem)
-        end = "No problem found." if report.ok else f"{len(report.problems)} problems found."
+        end = (
+            "No problem found." if report.ok else f"{console.plural(len(report.problems), 'problem')} found."
+        )
         console.print_line(end)
     if not report.ok:
         raise typer.Exit(PROBLEM)
@@ -199,21 +196,17 @@ def plot(
 
     with _open(path) as vault:
         plot_episodes(vault.episodes, out, title=path.name)
-        console.print_line(f"{out}: {vault.num_episodes:,} episodes")
+        console.print_line(f"{out}: {console.plural(vault.num_episodes, 'episode')}")
 
 
 @app.command("demo")
 def demo(
     *,
-    directory: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Folder for what the demo makes.")
-    ] = Path("demo"),
-    environment: Annotated[
-        str, typer.Option(metavar="NAME", help="A Gymnasium id.")
-    ] = "CartPole-v1",
-    streams: Annotated[
-        int, typer.Option(metavar="NUMBER", min=1, help="Environments side by side.")
-    ] = 16,
+    directory: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for what the demo makes.")] = Path(
+        "demo"
+    ),
+    environment: Annotated[str, typer.Option(metavar="NAME", help="A Gymnasium id.")] = "CartPole-v1",
+    streams: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Environments side by side.")] = 16,
     steps: Annotated[int, typer.Option(metavar="STEPS", min=2, help="Steps a stream.")] = 6400,
     flush_every: Annotated[
         int, typer.Option(metavar="STEPS", min=1, help="Steps a stream between flushes.")
@@ -255,7 +248,7 @@ def list_remote(
         return
     rows = [(e.id, console.show_bytes(e.size), e.horizon, e.licence) for e in found]
     console.print_table(("id", "size", "horizon", "licence"), rows)
-    console.print_line(f"{len(found)} datasets")
+    console.print_line(console.plural(len(found), "dataset"))
 
 
 @listing.command("local")
@@ -281,7 +274,7 @@ def list_local(
         console.print_json(found)
         return
     console.print_rows([row | {"bytes": console.show_bytes(row["bytes"])} for row in found])
-    console.print_line(f"{len(found)} vaults below {folder}")
+    console.print_line(f"{console.plural(len(found), 'vault')} below {folder}")
 
 
 def _open(path: Path) -> "Vault":

@@ -63,10 +63,11 @@ def print_facts(facts: Mapping[str, Any], title: str | None = None) -> None:
     """Writes names and values, one pair a line.
 
     Args:
-      facts: values are shown by `show`; those that are None are left out.
+      facts: values are shown by `show`; what is empty is left out, what is nested is one pair
+        each, named by its path.
       title: a line above.
     """
-    rows = [(name.replace("_", " "), show(value)) for name, value in facts.items()]
+    rows = [(name.replace("_", " "), show(value)) for name, value in _flat(facts)]
     print_table(("", ""), [row for row in rows if row[1]], title=title, headed=False)
 
 
@@ -90,7 +91,7 @@ def print_table(
     from rich.text import Text
 
     body = [tuple(row) for row in rows]
-    table = Table(box=SIMPLE_HEAD if headed else None, show_header=headed, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD if headed else None, show_header=headed, show_edge=False, pad_edge=False)
     for place, name in enumerate(columns):
         numbers = bool(body) and all(_is_number(row[place]) for row in body)
         table.add_column(name, justify="right" if numbers else "left", overflow="fold")
@@ -98,7 +99,7 @@ def print_table(
         table.add_row(*(Text(show(value)) for value in row))
     console = output()
     if title:
-        console.print(Text(title, style="bold"))
+        console.print(Text(f"\n{title}", style="bold"))
     if console.is_terminal:
         console.print(table)
         return
@@ -112,6 +113,16 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> N
     names = [name for name in (rows[0] if rows else ()) if any(show(row[name]) for row in rows)]
     headings = [name.replace("_", " ") for name in names]
     print_table(headings, ([row[name] for name in names] for row in rows), title=title)
+
+
+def plural(count: int, noun: str) -> str:
+    """Returns a number and its noun.
+
+    Example:
+      >>> plural(1, "vault"), plural(2000, "vault")
+      ('1 vault', '2,000 vaults')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def print_line(line: str = "") -> None:
@@ -203,6 +214,14 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, bool | int | str | None) else str(value)
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> Generator[tuple[str, Any]]:
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flat(cast("Mapping[str, Any]", value), f"{prefix}{name}/")
+        else:
+            yield prefix + name, value
 
 
 def _is_number(value: Any) -> bool:

@@ -5,45 +5,27 @@ What survived is counted, a second process goes on where the vault ends, and wha
 end is verified, plotted, loaded, and sampled under jit.
 """
 
-import json
-import os
 import shutil
-import signal
 import statistics
-import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import console
 from .facts import episode_rows, episode_summary
 from .local import is_vault, size_on_disk
+from .players import make_environment
 from .plot import plot_episodes
-from .recording import Plan, command
+from .recorder import Run, run
+from .recording import Plan
 
 if TYPE_CHECKING:
     from ..vault import Vault
 
 BATCH, WINDOW = 256, 32  # windows a sample, steps a window
 SAMPLES = 200  # timed samples, after the first
+FLUSHES = 4  # at least, so that some come before the kill and some after
 ROWS = 5  # of the episode table that are shown
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a recording process told before it ended.
-
-    Attributes:
-      flushed: steps of all streams after each flush that returned.
-      seconds: of each flush.
-      played: steps of all streams that were played when it was last heard of, flushed or not.
-    """
-
-    flushed: list[int]
-    seconds: list[float]
-    played: int
 
 
 def run_demo(directory: Path, plan: Plan) -> dict[str, Any]:
@@ -57,10 +39,17 @@ def run_demo(directory: Path, plan: Plan) -> dict[str, Any]:
       The figures of the story.
 
     Raises:
+      MissingExtraError: if Gymnasium, its simulator, or matplotlib is not installed.
       StrongbaxError: if steps that were flushed did not survive, or the vault is not whole.
-      ValueError: if something else lies where the vault goes.
+      ValueError: if something else lies where the vault goes, or the plan is too short to be killed.
     """
     begin = time.perf_counter()
+    if plan.steps < FLUSHES * plan.flush_every:
+        raise ValueError(
+            f"`steps` must be at least {FLUSHES} times `flush_every`, so that there is a half way: got "
+            f"{plan.steps} and {plan.flush_every}. Record more steps, or flush more often."
+        )
+    make_environment(plan.environment)  # tells at once what is wrong with it, if something is
     path = directory / f"{plan.environment.replace('/', '-')}.vault"
     _clear(path)
     first = _say_kill(path, plan)
@@ -76,7 +65,7 @@ def run_demo(directory: Path, plan: Plan) -> dict[str, Any]:
         "flush_median_ms": 1e3 * flush,
         "seconds": time.perf_counter() - begin,
     }
-    console.print_facts(facts, "\nIn figures")
+    console.print_facts(facts, "In figures")
     return facts
 
 
@@ -86,23 +75,24 @@ def _say_kill(path: Path, plan: Plan) -> Run:
         f"1. Recording {plan.streams} x {plan.environment} while a linear policy is searched for: "
         f"{total:,} steps, flushed every {plan.flush_every * plan.streams:,}."
     )
-    run = _record(path, plan, lambda played: 2 * played > total)
+    killed = run(path, plan, lambda played: 2 * played > total)
+    in_memory = killed.played - killed.flushed[-1]
     console.print_line(
-        f"   Killed with SIGKILL: {run.flushed[-1]:,} steps were flushed, "
-        f"about {run.played:,} played."
+        f"   Killed with SIGKILL: {killed.flushed[-1]:,} steps were flushed, "
+        f"{in_memory:,} more were in memory only."
     )
-    return run
+    return killed
 
 
-def _say_survivors(path: Path, run: Run) -> tuple[int, int]:
+def _say_survivors(path: Path, killed: Run) -> tuple[int, int]:
     """Tells what the kill left; returns the steps, and the episodes that had ended."""
     from ..vault import CorruptionError, Vault
 
     with Vault.open(path) as vault:
         steps, episodes, running = vault.num_steps, vault.num_episodes, len(vault.open_episodes)
-    if steps < run.flushed[-1]:
+    if steps < killed.flushed[-1]:
         raise CorruptionError(
-            f"{run.flushed[-1]:,} steps were flushed to {str(path)!r} and {steps:,} are there."
+            f"{killed.flushed[-1]:,} steps were flushed to {str(path)!r} and {steps:,} are there."
         )
     console.print_line(
         f"2. Opened again: {steps:,} steps survived, all that were flushed; "
@@ -112,9 +102,9 @@ def _say_survivors(path: Path, run: Run) -> tuple[int, int]:
 
 
 def _say_resume(path: Path, plan: Plan) -> Run:
-    run = _record(path, plan)
-    console.print_line(f"3. Resumed in a new process, appending up to {run.flushed[-1]:,} steps.")
-    return run
+    resumed = run(path, plan)
+    console.print_line(f"3. Resumed in a new process, appending up to {resumed.flushed[-1]:,} steps.")
+    return resumed
 
 
 def _say_vault(path: Path, picture: Path, resumed_at: int) -> dict[str, Any]:
@@ -138,6 +128,7 @@ def _say_vault(path: Path, picture: Path, resumed_at: int) -> dict[str, Any]:
     )
     best = table.sort("return", descending=True)
     console.print_rows(episode_rows(best, ROWS), "   The best episodes")
+    console.print_line()
     plot_episodes(table, picture, title=path.name, marks={"killed and resumed": resumed_at})
     console.print_line(f"   Plotted in {picture}.")
     console.print_line(f"5. Verified: {console.show(dict(report.checked))}.")
@@ -192,31 +183,6 @@ def _say_sampling(path: Path) -> dict[str, Any]:
         f"{rate:,.0f} windows of {window} steps a second."
     )
     return {"load_ms": load_ms, "windows_a_second": rate, "window_steps": window}
-
-
-def _record(path: Path, plan: Plan, kill_when: Callable[[int], bool] | None = None) -> Run:
-    """Runs a recording process; kills it when `kill_when` says so of the steps it has played."""
-    flushed: list[int] = []
-    seconds: list[float] = []
-    played, killed = 0, False
-    # Runs this very interpreter on a module of this package; the plan is data to it.
-    with subprocess.Popen(command(path, plan), stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        assert process.stdout is not None
-        for line in process.stdout:
-            event = json.loads(line)
-            if "flushed" in event:
-                flushed.append(event["flushed"])
-                seconds.append(event["seconds"])
-            else:
-                played = event["played"]
-            if kill_when and flushed and not killed and kill_when(played):
-                killed = True
-                os.kill(process.pid, signal.SIGKILL)
-    if process.returncode != (-signal.SIGKILL if killed else 0):
-        raise ChildProcessError(
-            f"The recording ended with code {process.returncode}; what it said stands above."
-        )
-    return Run(flushed, seconds, played)
 
 
 def _clear(path: Path) -> None:

@@ -127,8 +127,7 @@ def episode_rows(table: "EpisodeTable", count: int) -> list[dict[str, Any]]:
     rows = range(min(count, len(table)))
     columns = {name: table[name] for name in table.columns}
     return [
-        {name: plain(column[row]) for name, column in columns.items()}
-        | {"attributes": table.attributes(row)}
+        {name: plain(column[row]) for name, column in columns.items()} | {"attributes": table.attributes(row)}
         for row in rows
     ]
 
@@ -137,11 +136,10 @@ def step_rows(vault: "Vault", count: int) -> list[dict[str, Any]]:
     """Returns the first `count` steps of the first stream, one value a leaf."""
     stop = min(count, vault.length)
     leaves: Mapping[str, Any] = vault.read_numpy(
-        start=0, stop=stop, streams=[0], leaves=list(vault.leaves)
+        start=0, stop=stop, streams=slice(0, 1), leaves=list(vault.leaves)
     )
     return [
-        {"step": time} | {name: plain(leaf[0, time]) for name, leaf in leaves.items()}
-        for time in range(stop)
+        {"step": time} | {name: plain(leaf[0, time]) for name, leaf in leaves.items()} for time in range(stop)
     ]
 
 

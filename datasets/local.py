@@ -29,9 +29,7 @@ def existing(folder: Path) -> Path:
       NotFoundError: otherwise.
     """
     if not folder.is_dir():
-        raise NotFoundError(
-            f"`folder` must be a folder to look in: {str(folder)!r} is none. Check the path."
-        )
+        raise NotFoundError(f"`folder` must be a folder to look in: {str(folder)!r} is none. Check the path.")
     return folder
 
 

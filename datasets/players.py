@@ -71,8 +71,7 @@ class Players:
         """Plays on for `steps` steps; leaves `[B, T, ...]`."""
         streams = len(self._environments)
         block = {
-            name: np.empty((streams, steps, *leaf.shape), leaf.dtype)
-            for name, leaf in self.step().items()
+            name: np.empty((streams, steps, *leaf.shape), leaf.dtype) for name, leaf in self.step().items()
         }
         for time in range(steps):
             block["observation"][:, time] = self._observations

@@ -1,14 +1,12 @@
 """A recording: players act, a ring in memory takes their steps, a vault what is new of the ring.
 
-It runs as a process of its own (`python -m strongbax.datasets.recording`), for the demo kills it,
-and tells what it does in lines of JSON. Started again, it goes on where the vault ends.
+Started again, it goes on where the vault ends: the ring gets back its newest steps, and the policy search
+the newest episodes.
 """
 
-import json
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,10 +76,11 @@ def record(path: Path, plan: Plan, tell: Tell) -> None:
         min_length_time_axis=1,
         max_length_time_axis=RING,
     )
-    state = buffer.init(players.step())
     add = jax.jit(buffer.add, donate_argnums=0)
-    with Vault.open(path, mode="a") if path.exists() else Vault.create(path, like=state) as vault:
+    empty = buffer.init(players.step())
+    with Vault.open(path, mode="a") if path.exists() else Vault.create(path, like=empty) as vault:
         _take_up(players, vault)
+        state = vault.load(buffer, start=max(0, vault.length - RING))
         while vault.length < plan.steps:
             steps = min(plan.flush_every, plan.steps - vault.length)
             state = add(state, _play(players, steps, vault.num_steps, tell))
@@ -116,23 +115,3 @@ def _take_up(players: Players, vault: "Vault") -> None:
     if latest:
         candidates = np.stack([vault[row].steps["policy"][0] for row in latest])
         players.take_up(improve(candidates, table["return"][latest.start :]))
-
-
-def main() -> None:
-    """Records as the two arguments of the process say: the vault's path and the plan in JSON."""
-    path, plan = sys.argv[1:]
-
-    def tell(event: dict[str, Any]) -> None:
-        sys.stdout.write(json.dumps(event) + "\n")
-        sys.stdout.flush()
-
-    record(Path(path), Plan(**json.loads(plan)), tell)
-
-
-def command(path: Path, plan: Plan) -> list[str]:
-    """Returns the command line of a process that records."""
-    return [sys.executable, "-m", __name__, str(path), json.dumps(asdict(plan))]
-
-
-if __name__ == "__main__":
-    main()

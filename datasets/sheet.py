@@ -18,7 +18,7 @@ def print_vault(facts: Mapping[str, Any]) -> None:
     size = f"{console.show_bytes(facts['bytes'])} in {facts['files']} files"
     console.print_facts({"path": facts["path"], **counts, "size on disk": size})
     if facts["gaps"]:
-        console.print_rows(facts["gaps"], "Gaps: steps that were lost")
+        console.print_rows(facts["gaps"], "Gaps: where the next row is not the next step")
     leaves = [leaf | {"shape": str(leaf["shape"])} for leaf in facts["leaves"]]
     console.print_rows(leaves, "Leaves")
     console.print_facts({name: summary[name] for name in ends}, "Ends of episodes")
@@ -28,6 +28,20 @@ def print_vault(facts: Mapping[str, Any]) -> None:
     for part in ("attributes", "card"):
         if facts[part]:
             console.print_facts(facts[part], part.capitalize())
+
+
+def print_conversion(facts: Mapping[str, Any]) -> None:
+    """Writes what a conversion did.
+
+    Args:
+      facts: `source`, and the fields of `strongbax.converters.ConversionReport`.
+    """
+    hidden = ("sha256", "notes")
+    leaves = console.plural(len(facts["sha256"]), "leaf").replace("leafs", "leaves")
+    shown = {name: value for name, value in facts.items() if name not in hidden}
+    console.print_facts(shown | {"checked": f"{leaves}, equal to the source"})
+    for note in facts["notes"]:
+        console.print_line(f"Note: {note}")
 
 
 def print_dataset(facts: Mapping[str, Any]) -> None:

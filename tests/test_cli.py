@@ -80,7 +80,7 @@ def test_convert_makes_a_vault(d4rl_file, tmp_path, strongbax):
     target = tmp_path / "made.vault"
     code, output, _ = strongbax("convert", d4rl_file, target, "--format", "d4rl", "--json")
     assert code == 0
-    assert json.loads(output)["target"] == str(target)
+    assert json.loads(output)["path"] == str(target)
     with Vault.open(target) as made:
         assert (made.num_steps, made.num_episodes) == (10, 2)
 
@@ -196,6 +196,8 @@ def test_list_local_finds_vaults(vault, strongbax, monkeypatch):
         ("convert", "no/such.hdf5", "x.vault"),
         ("list", "local", "no/such/folder"),
         ("demo", "--steps", "2", "--flush-every", "3"),
+        ("demo", "--steps", "6", "--flush-every", "2"),
+        ("demo", "--environment", "Nope-v0"),
     ],
     ids=" ".join,
 )

@@ -77,9 +77,7 @@ def test_code_on_the_page_runs(page, tmp_path, monkeypatch, strongbax):
 def test_reader_finds_blocks(tmp_path):
     """Blocks are found with their language, place, and whether they are to run."""
     page = tmp_path / "page.md"
-    page.write_text(
-        "# T\n\n```python\na = 1\n```\n\n<!-- not run: slow -->\n```console\n$ b\n```\n"
-    )
+    page.write_text("# T\n\n```python\na = 1\n```\n\n<!-- not run: slow -->\n```console\n$ b\n```\n")
     assert blocks(page) == [
         Block("python", "a = 1\n", 3, runs=True),
         Block("console", "$ b\n", 8, runs=False),
