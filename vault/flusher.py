@@ -16,7 +16,7 @@ from . import history
 from .dtypes import NpArray
 from .episodes import Ends, Rows, join_rows
 from .reader import Piece, Snapshot
-from .roles import read_flags
+from .roles import next_leaves, read_flags
 from .root import Gap, Running
 from .running import advance, cut, stops_of
 from .schema import Schema
@@ -166,7 +166,8 @@ class Flusher:
             streams = np.zeros(len(ends.stop), np.int32)
         elif schema.roles.ends:
             flags = read_flags(schema.roles, leaves, schema.streams, steps)
-            streams, _, ends = stops_of(flags, running, time)
+            streams, ends = stops_of(flags, running, time)
+            ends = self._with_finals(ends, streams, leaves)
         else:
             nothing = np.zeros(0, np.int64)
             streams, ends = (
@@ -174,6 +175,17 @@ class Flusher:
                 Ends(nothing, nothing.astype(bool), nothing.astype(bool)),
             )
         return advance(schema, running, time, reward, streams, ends, steps)
+
+    def _with_finals(self, ends: Ends, streams: NpArray, leaves: Mapping[str, NpArray]) -> Ends:
+        """Takes the final rows from the steps' own next observations, where they are stored."""
+        schema = self.schema
+        pairs = next_leaves(schema.roles, schema.finals, schema.names)
+        fit = all(schema.leaf(a).row_form == schema.leaf(b).row_form for a, b in pairs.items())
+        if not pairs or not fit or len(ends.stop) == 0:
+            return ends
+        before = np.maximum(ends.stop - 1, 0)
+        final = {name: leaves[other][streams, before] for name, other in pairs.items()}
+        return replace(ends, final=final, final_known=ends.stop > 0)
 
     def _with_returns(self, rows: Rows, running: Running, streams: NpArray) -> Rows:
         """Gives cut episodes the return they had."""

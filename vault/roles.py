@@ -5,12 +5,12 @@ it then knows no episode ends but the ones it is told.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from .dtypes import NpArray
-from .tree import last
+from .tree import last, matches
 
 STANDARD = {
     "reward": ("reward", "rewards"),
@@ -27,8 +27,12 @@ STANDARD = {
     "discount": ("discount", "discounts"),
     "is_first": ("is_first",),
     "is_last": ("is_last",),
+    "next_observation": ("next_observation", "next_observations", "next_obs"),
 }
 OBSERVATIONS = ("observation", "observations", "obs")
+
+
+_FLAGS = ("terminated", "truncated", "done", "discount", "is_first", "is_last")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Roles:
       discount: 0 where the MDP ended.
       is_first: nonzero on an episode's first step.
       is_last: nonzero on an episode's last step.
+      next_observation: leaf, or group of leaves, that holds what the action led to; an episode's final
+        rows are taken from it.
     """
 
     reward: str | None = None
@@ -52,11 +58,12 @@ class Roles:
     discount: str | None = None
     is_first: str | None = None
     is_last: str | None = None
+    next_observation: str | None = None
 
     @property
     def ends(self) -> bool:
         """Whether any leaf says that an episode ends."""
-        return any(getattr(self, field.name) for field in fields(self) if field.name != "reward")
+        return any(getattr(self, role) for role in _FLAGS)
 
     def to_dict(self) -> dict[str, str]:
         """Gives the roles that are played, as JSON."""
@@ -71,8 +78,10 @@ def find_roles(names: tuple[str, ...]) -> Roles:
       {'reward': 'rewards', 'terminated': 'terminals'}
     """
     found: dict[str, str] = {}
+    groups = tuple(dict.fromkeys(name.split("/")[0] for name in names))
     for role, standard in STANDARD.items():
-        candidates = [name for name in names if last(name) in standard]
+        places = groups if role == "next_observation" else names
+        candidates = [name for name in places if last(name) in standard]
         depth = min((name.count("/") for name in candidates), default=0)
         shallow = [name for name in candidates if name.count("/") == depth]
         if len(shallow) == 1:
@@ -90,12 +99,30 @@ def parse_roles(roles: Mapping[str, str | None] | None, names: tuple[str, ...]) 
     for role, leaf in (roles or {}).items():
         if role not in STANDARD:
             raise ValueError(f"`roles` may name {list(STANDARD)}: got {role!r}.")
-        if leaf is not None and leaf not in names:
+        if leaf is not None and not any(_plays(role, leaf, name) for name in names):
             raise ValueError(f"`roles` gives {role!r} to the leaf {leaf!r}: the leaves are {list(names)}.")
         found.pop(role, None)
         if leaf is not None:
             found[role] = leaf
     return Roles(**found)
+
+
+def _plays(role: str, leaf: str, name: str) -> bool:
+    return matches(leaf, name) if role == "next_observation" else leaf == name
+
+
+def next_leaves(roles: Roles, finals: tuple[str, ...], names: tuple[str, ...]) -> dict[str, str]:
+    """Gives, for each leaf with final rows, the leaf that holds its successor in the same step.
+
+    Example:
+      >>> roles = Roles(next_observation="next_obs")
+      >>> next_leaves(roles, ("obs/a", "obs/b"), ("obs/a", "obs/b", "next_obs/a", "next_obs/b"))
+      {'obs/a': 'next_obs/a', 'obs/b': 'next_obs/b'}
+    """
+    if roles.next_observation is None:
+        return {}
+    pairs = {final: "/".join([roles.next_observation, *final.split("/")[1:]]) for final in finals}
+    return pairs if set(pairs.values()) <= set(names) else {}
 
 
 @dataclass(frozen=True)

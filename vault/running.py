@@ -21,7 +21,7 @@ def begin(schema: Schema, time: int = 0) -> Running:
     return Running(np.full(schema.streams, time, np.int64), total)
 
 
-def stops_of(flags: Flags, running: Running, time: int) -> tuple[NpArray, NpArray, Ends]:
+def stops_of(flags: Flags, running: Running, time: int) -> tuple[NpArray, Ends]:
     """Finds the ends in a block that begins at `time`.
 
     Returns:
@@ -41,7 +41,7 @@ def stops_of(flags: Flags, running: Running, time: int) -> tuple[NpArray, NpArra
         terminated=flags.terminated[stream, before] & inside,
         truncated=flags.truncated[stream, before] & inside,
     )
-    return stream.astype(np.int32), at, ends
+    return stream.astype(np.int32), ends
 
 
 def advance(

@@ -61,6 +61,11 @@ class Leaf:
         """Bytes of one step of one stream."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
+    @property
+    def row_form(self) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        """Dtype and shape of one step."""
+        return self.dtype, self.shape
+
     def to_dict(self) -> dict[str, Any]:
         """Gives the leaf as JSON."""
         data = {"name": self.name, "dtype": dtype_name(self.dtype), "shape": list(self.shape)}
