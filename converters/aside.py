@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..vault.errors import AlreadyExistsError, LockedError
-from ..vault.files import Lock, sync_directory
+from ..vault.files import Lock, storage_errors, sync_directory
 from ..vault.root import FILE
 from ..vault.writer import LOCK
 
@@ -39,9 +39,7 @@ def check_free(dst: Path, *, overwrite: bool) -> None:
         Lock(dst / LOCK).release()
         return
     mend = "pass overwrite=True to replace it" if is_vault else "it is no vault and is left alone"
-    raise AlreadyExistsError(
-        f"`dst` must be free: something stands at {dst}. Choose another path; {mend}."
-    )
+    raise AlreadyExistsError(f"`dst` must be free: something stands at {dst}. Choose another path; {mend}.")
 
 
 @contextmanager
@@ -54,6 +52,9 @@ def aside(dst: Path) -> Generator[Path]:
     Yields:
       A path that does not exist yet, on the file system of `dst`.
 
+    Raises:
+      StorageError: if the disk refuses.
+
     Example:
       >>> with aside(Path("result")) as path:
       ...     path.mkdir()
@@ -62,10 +63,11 @@ def aside(dst: Path) -> Generator[Path]:
       ['result']
     """
     dst = dst.absolute()
-    dst.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(dst)
-    folder = Path(tempfile.mkdtemp(prefix=f".{dst.name}{_SIGN}", dir=dst.parent))
-    lock = Lock(folder / "lock")
+    with storage_errors(dst, "make room for"):
+        dst.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(dst)
+        folder = Path(tempfile.mkdtemp(prefix=f".{dst.name}{_SIGN}", dir=dst.parent))
+        lock = Lock(folder / "lock")
     try:
         yield folder / "vault"
     finally:
@@ -84,10 +86,11 @@ def put_in_place(path: Path, dst: Path) -> None:
       True
     """
     dst = dst.absolute()
-    if dst.exists():
-        dst.rename(path.with_name("replaced"))
-    path.rename(dst)
-    sync_directory(dst.parent)
+    with storage_errors(dst, "put in place"):
+        if dst.exists():
+            dst.rename(path.with_name("replaced"))
+        path.rename(dst)
+        sync_directory(dst.parent)
 
 
 def _sweep(dst: Path) -> None:

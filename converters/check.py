@@ -1,61 +1,65 @@
-"""The self-check: the vault, read back from disk, must amount to what the source amounted to."""
+"""The self-check: source and vault, both read anew, must amount to the same.
+
+The source is read in other blocks than before, so that a fault in the reading shows too, and by a
+thread of its own; the vault is read from what its closing left on disk.
+"""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
 from ..vault.dtypes import NpArray
 from ..vault.episodes import Ends
 from ..vault.errors import CorruptionError
-from .source import Block
-from .tally import Count, Tally, differences
+from ..vault.vault import Vault
+from .source import Block, Source
+from .tally import Tally, differences, tally_of
 
-if TYPE_CHECKING:
-    from ..vault.vault import Vault
+NEXT = "next_observation"
 
 
-def check(
-    vault: "Vault",
-    source: Tally,
-    rows: int,
-    progress: Callable[[int], None],
-) -> None:
-    """Compares a vault with its source's tally, reading every byte of the vault.
+def check(path: Path, source: Source, rows: int, progress: Callable[[int], None]) -> Tally:
+    """Compares a vault with its source, reading every row of both.
 
     Args:
-      vault: opened after it was closed, so that what is read is what is on disk.
-      source: the tally of the source.
-      rows: steps to read at a time.
+      path: of the vault, closed.
+      source: that it was made of.
+      rows: steps that the source was read by; the vault is read by as many.
       progress: called with the number of steps checked so far.
 
+    Returns:
+      What both amount to.
+
     Raises:
-      CorruptionError: if they differ, saying where.
+      CorruptionError: if they differ, saying in what.
     """
-    count = Count()
-    done = 0
-    for block in _blocks(vault, source, rows):
-        count.add(block)
-        done += block.num_steps
-        progress(done)
+    with ThreadPoolExecutor(1, "strongbax-check") as pool:
+        other = rows - rows // 3  # not the blocks of before, and no more memory than they took
+        expected = pool.submit(lambda: tally_of(source.blocks(other)))
+        found = tally_of(_blocks(path, source, rows, progress))
+        tally = expected.result()
     # The table's own returns, not sums made here: they are what users read.
-    found = replace(count.tally(), returns=vault.episodes["return"])
-    wrong = differences(source, found)
+    with Vault.open(path) as vault:
+        found = replace(found, returns=vault.episodes["return"])
+    wrong = differences(tally, found)
     if wrong:
         raise CorruptionError(
-            f"The vault is not what the source was: {'; '.join(wrong)}. Nothing was kept. If it "
-            "happens again, the disk or the memory is failing, or this is a bug to report."
+            f"The vault is not what the source is: {'; '.join(wrong)}. Nothing was kept. If the "
+            "source was not changed meanwhile, disk or memory fail, or this is a bug to report."
         )
+    return tally
 
 
-def _blocks(vault: "Vault", source: Tally, rows: int) -> Iterator[Block]:
-    table = vault.episodes
-    finals = {name: vault.finals(name) for name in source.finals}
+def _blocks(path: Path, source: Source, rows: int, progress: Callable[[int], None]) -> Iterator[Block]:
+    with Vault.open(path) as vault:
+        table, length = vault.episodes, vault.length
+        finals = {name: vault.finals(name) for name in source.finals}
     stops = table["start"] + table["length"]
-    for start in range(0, vault.length, rows):
-        stop = min(start + rows, vault.length)
-        steps = {n: v[0] for n, v in vault.read_numpy(start, stop, leaves=vault.leaves).items()}
+    for start in range(0, length, rows):
+        stop = min(start + rows, length)
         low, high = np.searchsorted(stops, [start + 1, stop + 1])
         ends = Ends(
             stops[low:high] - start,
@@ -63,21 +67,21 @@ def _blocks(vault: "Vault", source: Tally, rows: int) -> Iterator[Block]:
             table["truncated"][low:high],
             {name: values[low:high] for name, values in finals.items()},
         )
-        derived: dict[str, NpArray] = {}
-        if "next_observation" in source.leaves and "next_observation" not in vault.leaves:
-            derived["next_observation"] = _next_observation(vault, steps, ends, stop)
-        yield Block(steps, ends, derived)
+        # Opened for one block: what a vault has mapped stays mapped while it is open.
+        with Vault.open(path) as vault:
+            steps = {n: v[0] for n, v in vault.read_numpy(start, stop, leaves=vault.leaves).items()}
+            derives = NEXT in source.derived
+            yield Block(steps, ends, {NEXT: _next(vault, steps, ends, stop)} if derives else {})
+        progress(stop)
 
 
-def _next_observation(vault: "Vault", steps: dict[str, NpArray], ends: Ends, stop: int) -> NpArray:
-    """Returns `[n, ...]`: the next row, and the final row where an episode ends."""
+def _next(vault: Vault, steps: dict[str, NpArray], ends: Ends, stop: int) -> NpArray:
+    """Returns next observations `[n, ...]`: the next rows, and final rows where episodes end."""
     rows = steps["observation"]
     following = np.empty_like(rows)
     following[:-1] = rows[1:]
     if stop < vault.length:
-        following[-1] = vault.read_numpy(stop, stop + 1, leaves=["observation"])["observation"][
-            0, 0
-        ]
+        following[-1] = vault.read_numpy(stop, stop + 1, leaves=["observation"])["observation"][0, 0]
     if ends.final is not None:
         following[ends.stop - 1] = ends.final["observation"]
     return following

@@ -104,6 +104,7 @@ def read(
             "next_observations": "absent" if following is None else "kept" if keep else "derived",
         },
         attributes=layout.attributes,
+        derived=() if following is None or keep else (following.name,),
         horizon=limit.horizon,
     )
 
@@ -155,9 +156,7 @@ def _refuse(bad: NpArray, values: NpArray, start: int, rule: str) -> None:
         )
 
 
-def _ends(
-    rows: Mapping[str, NpArray], after: NpArray | None, layout: Layout, *, last: bool
-) -> Ends:
+def _ends(rows: Mapping[str, NpArray], after: NpArray | None, layout: Layout, *, last: bool) -> Ends:
     over = rows["terminated"] | rows["truncated"]
     over[-1] |= last  # the file's last episode is cut where it has no end of its own
     (at,) = np.nonzero(over)

@@ -92,9 +92,7 @@ def _of_vault(vault: "Vault", keys: tuple[str, ...] | None) -> Columns:
         )
     provenance: Mapping[str, Any] = vault.card.get("provenance", {})
     known = provenance.get("source", {}).get("keys") if provenance.get("format") == NAME else None
-    facts: Mapping[str, Any] = known or {
-        _KEYS.get(leaf, leaf): {"leaf": leaf} for leaf in vault.leaves
-    }
+    facts: Mapping[str, Any] = known or {_KEYS.get(leaf, leaf): {"leaf": leaf} for leaf in vault.leaves}
     missing = [key for key in REQUIRED if key not in facts]
     if missing:
         raise ValueError(

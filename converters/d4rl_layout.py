@@ -75,9 +75,7 @@ class Layout:
     def next_is_derivable(self) -> bool:
         """Whether stored next observations could be the observations one row on."""
         rows, following = self.column("observations"), self.column("next_observations")
-        alike = (
-            rows and following and (rows.dtype, rows.shape) == (following.dtype, following.shape)
-        )
+        alike = rows and following and (rows.dtype, rows.shape) == (following.dtype, following.shape)
         return bool(alike)
 
 
@@ -109,9 +107,7 @@ def layout_of(path: Path, skip: Iterable[str] = ()) -> Layout:
         rows = {key: node for key, node in kept.items() if not _is_attribute(key, node)}
         columns = tuple(_column(key, node, num_steps, path) for key, node in rows.items())
         attributes = {
-            key: to_json(hdf5.read(_plain(key, node, path)))
-            for key, node in kept.items()
-            if key not in rows
+            key: to_json(hdf5.read(_plain(key, node, path))) for key, node in kept.items() if key not in rows
         }
         keys: dict[str, dict[str, Any]] = {
             k: {"dtype": v.dtype.str, "shape": list(v.shape)} for k, v in found.items()

@@ -5,6 +5,7 @@ gives, with all their peculiarities; a vault itself has none of them. What diffe
 would rather read the vault, stands in docs/converters.md.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -65,9 +66,7 @@ def qlearning(
     }
 
 
-def sequences(
-    source: "Vault | str | Path", *, horizon: int | None = None
-) -> Iterator[dict[str, NpArray]]:
+def sequences(source: "Vault | str | Path", *, horizon: int | None = None) -> Iterator[dict[str, NpArray]]:
     """Yields episodes as `d4rl.sequence_dataset` does.
 
     Every key of the source, cut where a terminal or a timeout is set; the rows after the last such
@@ -96,14 +95,12 @@ def sequences(
     columns = columns_of(source)
     terminals = columns["terminals"].astype(np.bool_)
     final = _final_steps(columns, terminals, horizon, skips=False)
-    stops = np.nonzero(terminals | final)[0] + 1
-    for start, stop in zip([0, *stops[:-1]], stops, strict=True):
+    edges = [0, *(np.nonzero(terminals | final)[0] + 1)]
+    for start, stop in itertools.pairwise(edges):
         yield {key: column[start:stop].copy() for key, column in columns.arrays.items()}
 
 
-def _final_steps(
-    columns: Columns, terminals: NpArray, horizon: int | None, *, skips: bool
-) -> NpArray:
+def _final_steps(columns: Columns, terminals: NpArray, horizon: int | None, *, skips: bool) -> NpArray:
     """Returns D4RL's `final_timestep`, bool `[n]`."""
     if "timeouts" in columns.arrays:
         return columns["timeouts"].reshape(len(terminals)).astype(np.bool_)

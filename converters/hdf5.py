@@ -113,7 +113,6 @@ def read(dataset: Any, start: int | None = None, stop: int | None = None) -> NpA
         key, path = dataset.name.lstrip("/"), dataset.file.filename
         rows = "" if start is None and stop is None else f" in rows {start} to {stop}"
         raise FormatError(
-            f"`{key}` of {path} cannot be read{rows}: {error}. "
-            "The file is damaged; fetch or copy it again."
+            f"`{key}` of {path} cannot be read{rows}: {error}. The file is damaged; fetch or copy it again."
         ) from error
     return values.astype(values.dtype.newbyteorder("="), copy=False)

@@ -2,7 +2,7 @@
 
 ```
 # src --read--> blocks --extend--> aside --read back--> equal? --rename--> dst
-#                 '------------- tally --------------------'
+#  '-------------------------------------read again-------'
 ```
 A vault stands at `dst` only once it has been read back and found equal to the source.
 """
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..vault.errors import NotFoundError
 from ..vault.vault import Vault
+from .ahead import ahead
 from .aside import aside, check_free, put_in_place
 from .check import check
 from .formats import Format, find_format
 from .provenance import Origin, inspect
 from .source import ReadAgain, Source, nest
-from .tally import Count, Tally
 
 # Read at a time. A few times this is in memory: as read, as hashed, and on its way to disk.
 BLOCK_BYTES = 16 << 20
@@ -52,17 +53,15 @@ class ConversionReport:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written, and what it should amount to.
+    """What was written.
 
     Attributes:
       source: as it was read in the end.
-      tally: of the source.
       rows: steps that were read at a time.
       notes: why it was read otherwise than first assumed.
     """
 
     source: Source
-    tally: Tally
     rows: int
     notes: tuple[str, ...]
 
@@ -110,18 +109,18 @@ def convert(
       >>> Vault.open("small.vault").card["provenance"]["file"]
       'small.hdf5'
     """
-    src, dst = Path(src), Path(dst)
+    src, dst = Path(src).expanduser(), Path(dst).expanduser()
     progress = progress or _silence
+    if not src.is_file():
+        raise NotFoundError(f"`src` must be a file; there is none at {src}.")
     check_free(dst, overwrite=overwrite)
     form = find_format(format, src)
     _check_options(form, options)
     origin = inspect(src)
     with aside(dst) as path:
         written = _write(form, origin, options, path, progress)
-        source, tally = written.source, written.tally
-        with Vault.open(path) as vault:
-            steps = source.num_steps
-            check(vault, tally, written.rows, lambda done: progress(steps + done, 2 * steps))
+        source, steps = written.source, written.source.num_steps
+        tally = check(path, source, written.rows, lambda n: progress(steps + n, 2 * steps))
         facts = {**source.facts, "notes": list(written.notes)}
         card = origin.to_card(form.name, options, facts) | {"horizon": source.horizon}
         _sign(path, card | {"check": tally.to_dict()})
@@ -158,15 +157,15 @@ def _write(
     while True:
         source = form.read(origin.path, origin.entry, **options)
         try:
-            tally, rows = _write_once(source, path, progress)
+            rows = _write_once(source, path, progress)
         except ReadAgain as again:
             notes, options = (*notes, again.why), {**options, **again.options}
         else:
-            return Written(source, tally, rows, notes)
+            return Written(source, rows, notes)
 
 
-def _write_once(source: Source, path: Path, progress: Progress) -> tuple[Tally, int]:
-    count, done = Count(), 0
+def _write_once(source: Source, path: Path, progress: Progress) -> int:
+    done = 0
     with Vault.create(
         path,
         steps=nest(source.example),
@@ -175,12 +174,11 @@ def _write_once(source: Source, path: Path, progress: Progress) -> tuple[Tally, 
         overwrite=True,
     ) as vault:
         rows = _rows_at_a_time(source, vault.block_steps)
-        for block in source.blocks(rows):
+        for block in ahead(source.blocks(rows)):
             vault.extend(nest(block.steps), ends=block.ends)
-            count.add(block)
             done += block.num_steps
             progress(done, 2 * source.num_steps)
-    return count.tally(), rows
+    return rows
 
 
 def _rows_at_a_time(source: Source, block_steps: int) -> int:

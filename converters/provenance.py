@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..vault.errors import NotFoundError
 
 if TYPE_CHECKING:
     from ..datasets.entry import DatasetEntry
@@ -31,9 +30,7 @@ class Origin:
     entry: "DatasetEntry | None"
     same_bytes: bool | None
 
-    def to_card(
-        self, form: str, options: Mapping[str, Any], facts: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def to_card(self, form: str, options: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
         """Returns what the card says of the origin, JSON.
 
         The file's name is kept and its folder is not: it means nothing on another machine.
@@ -66,9 +63,6 @@ def inspect(path: Path) -> Origin:
 
     A file is recognised by its checksum, else by its name.
 
-    Raises:
-      NotFoundError: if there is no file.
-
     Example:
       >>> Path("hopper_medium-v2.hdf5").write_bytes(b"something else")
       14
@@ -79,8 +73,6 @@ def inspect(path: Path) -> Origin:
     # Imported here: only this module asks the catalogue, and only for facts.
     from ..datasets.catalogue import recognise
 
-    if not path.is_file():
-        raise NotFoundError(f"`src` must be a file; there is none at {path}.")
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     entry = next(iter(recognise(file=path.name, sha256=sha256)), None)

@@ -1,11 +1,10 @@
 """What a dataset amounts to: hashes of its leaves, and its episodes. Equal tallies, equal datasets.
 
-One is taken of the source while it is read, another of the vault as it stands on disk. Neither
-knows how the other was made.
+One is taken of the source, another of the vault as it stands on disk.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,76 +56,56 @@ class Tally:
         }
 
 
-class Count:
-    """Adds up the blocks of a dataset into a `Tally`.
+def tally_of(blocks: Iterable[Block]) -> Tally:
+    """Returns what the blocks of a dataset amount to; there is at least one.
 
     Example:
       >>> from strongbax.vault.episodes import Ends
       >>> flags = np.array([False, True, False])
       >>> ends = Ends(np.array([2]), flags[1:2], flags[:1])
-      >>> count = Count()
-      >>> count.add(Block({"reward": np.array([1.0, 2.0, 4.0])}, ends))
-      >>> count.tally().num_steps, count.tally().returns.tolist()
+      >>> tally = tally_of([Block({"reward": np.array([1.0, 2.0, 4.0])}, ends)])
+      >>> tally.num_steps, tally.returns.tolist()
       (3, [3.0])
     """
-
-    def __init__(self) -> None:
-        self._num_steps = 0
-        self._leaves: dict[str, Any] = {}
-        self._finals: dict[str, Any] = {}
-        self._rows: dict[str, list[NpArray]] = {"stops": [], "terminated": [], "truncated": []}
-        self._sums: list[NpArray] = []
-        self._open = np.zeros(2)  # return and size of the episode that runs
-
-    def add(self, block: Block) -> None:
-        """Adds the next block."""
+    num_steps = 0
+    leaves: dict[str, Any] = {}
+    finals: dict[str, Any] = {}
+    rows: list[tuple[NpArray, ...]] = []
+    running = np.zeros(2)  # return and size of the episode that runs
+    for block in blocks:
         ends = block.ends
-        for name, rows in (*block.steps.items(), *block.derived.items()):
-            _update(self._leaves, name, rows)
-        for name, rows in (ends.final or {}).items():
-            _update(self._finals, name, rows)
-        self._rows["stops"].append(self._num_steps + ends.stop)
-        self._rows["terminated"].append(ends.terminated)
-        self._rows["truncated"].append(ends.truncated)
-        self._sums.append(self._sum(block.steps["reward"], ends.stop))
-        self._num_steps += block.num_steps
+        for name, values in (*block.steps.items(), *block.derived.items()):
+            _update(leaves, name, values)
+        for name, values in (ends.final or {}).items():
+            _update(finals, name, values)
+        sums, running = _sums(block.steps["reward"], ends.stop, running)
+        rows.append((num_steps + ends.stop, ends.terminated, ends.truncated, *sums))
+        num_steps += block.num_steps
+    columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
+    return Tally(num_steps, _texts(leaves), _texts(finals), *columns)
 
-    def tally(self) -> Tally:
-        """Returns the tally of all that was added."""
-        sums = np.concatenate([*self._sums, np.zeros((2, 0))], axis=1)
-        stops, terminated, truncated = (np.concatenate(rows) for rows in self._rows.values())
-        return Tally(
-            num_steps=self._num_steps,
-            leaves={name: digest.hexdigest() for name, digest in self._leaves.items()},
-            finals={name: digest.hexdigest() for name, digest in self._finals.items()},
-            stops=stops,
-            terminated=terminated,
-            truncated=truncated,
-            returns=sums[0],
-            sizes=sums[1],
-        )
 
-    def _sum(self, reward: NpArray, stops: NpArray) -> NpArray:
-        """Returns the returns and sizes `[2, E]` of the episodes that end in a block."""
-        rewards = reward.astype(np.float64).reshape(len(reward), -1).sum(axis=1)
-        both = np.stack([rewards, np.abs(rewards)])
-        # One column of zeros more, for the empty rest where an episode ends with the block.
-        padded = np.pad(both, ((0, 0), (0, 1)))
-        sums = np.add.reduceat(padded, np.concatenate([[0], stops]), axis=1)
-        sums[:, 0] += self._open
-        self._open = sums[:, -1]
-        return sums[:, :-1]
+def _sums(reward: NpArray, stops: NpArray, running: NpArray) -> tuple[NpArray, NpArray]:
+    """Returns return and size `[2, E]` of the episodes that end in a block, `[2]` of the rest."""
+    rewards = reward.astype(np.float64)
+    # One zero more, for the empty rest where an episode ends with the block.
+    both = np.pad(np.stack([rewards, np.abs(rewards)]), ((0, 0), (0, 1)))
+    sums = np.add.reduceat(both, np.concatenate([[0], stops]), axis=1)
+    sums[:, 0] += running
+    return sums[:, :-1], sums[:, -1]
 
 
 def differences(source: Tally, vault: Tally) -> list[str]:
     """Returns what differs between two tallies, a sentence each; nothing if they are equal.
 
     Example:
-      >>> empty = Count()
-      >>> nothing = Block({"reward": np.zeros(0)}, Ends(*[np.zeros(0, int)] * 3))
-      >>> empty.add(nothing)
-      >>> differences(empty.tally(), empty.tally())
+      >>> from strongbax.vault.episodes import Ends
+      >>> block = Block({"reward": np.ones(2)}, Ends(np.array([2]), *np.eye(2, dtype=bool)[:, :1]))
+      >>> other = Block({"reward": np.zeros(2)}, block.ends)
+      >>> differences(tally_of([block]), tally_of([block]))
       []
+      >>> differences(tally_of([block]), tally_of([other]))[-1]
+      'return of episode 0 and 0 others'
     """
     found = [
         f"{what}: {getattr(source, what)} in the source, {getattr(vault, what)} in the vault"
@@ -139,12 +118,22 @@ def differences(source: Tally, vault: Tally) -> list[str]:
         return found
     for column in ("stops", "terminated", "truncated"):
         found += _different_rows(column, getattr(source, column) != getattr(vault, column))
-    apart = np.abs(source.returns - vault.returns) > TOLERANCE * source.sizes
-    return found + _different_rows("return", apart)
+    with np.errstate(invalid="ignore"):  # infinite returns have no difference, and equal themselves
+        close = np.abs(source.returns - vault.returns) <= TOLERANCE * source.sizes
+    return found + _different_rows("return", ~close & (source.returns != vault.returns))
 
 
 def _update(digests: dict[str, Any], name: str, rows: NpArray) -> None:
-    digests.setdefault(name, hashlib.sha256()).update(np.ascontiguousarray(rows).data)
+    digests.setdefault(name, hashlib.sha256()).update(_bytes(rows))
+
+
+def _bytes(rows: NpArray) -> NpArray:
+    # Not the array itself: the buffer protocol knows fewer dtypes than NumPy.
+    return np.ascontiguousarray(rows).reshape(-1).view(np.uint8)
+
+
+def _texts(digests: Mapping[str, Any]) -> dict[str, str]:
+    return {name: digest.hexdigest() for name, digest in digests.items()}
 
 
 def _different_hashes(what: str, source: Mapping[str, str], vault: Mapping[str, str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Makes the files' writers beside the tests importable, and finds the samples where they are."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,13 @@ import pytest
 sys.path.append(str(Path(__file__).parent))
 
 SAMPLES = Path(__file__).parents[2] / "../shared/samples/d4rl"
+
+
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No waiting for the disk: what survives a power cut is for the vault's own tests."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: None)
 
 
 @pytest.fixture(scope="session")

@@ -93,17 +93,13 @@ def families() -> dict[str, dict[str, Any]]:
     goal = columns(timeouts=None, terminals=(19, 49))
     goal["terminals"] = goal["terminals"].astype(F32)
     grid = columns(timeouts=None, terminals=(9,))
-    grid["observations"] = (
-        np.zeros((50, 7, 7, 3), F32) + np.arange(50, dtype=F32)[:, None, None, None]
-    )
+    grid["observations"] = np.zeros((50, 7, 7, 3), F32) + np.arange(50, dtype=F32)[:, None, None, None]
     grid["actions"] = (np.arange(50) % 7).astype(F32)
     cloned = columns(dtype=F64)
     cloned["actions"] = cloned["actions"].astype(F32)
     return {
         "mujoco_v0": columns(),
-        "mujoco_v1_medium": columns(following=True)
-        | infos(action_log_probs=0, qpos=6, qvel=6)
-        | policy(),
+        "mujoco_v1_medium": columns(following=True) | infos(action_log_probs=0, qpos=6, qvel=6) | policy(),
         "mujoco_v1_random": columns(following=True) | infos(action_log_probs=0, qpos=6, qvel=6),
         "mujoco_v1_replay": replay
         | infos(dtype=F64, action_log_probs=0, qpos=6, qvel=6)

@@ -42,9 +42,7 @@ def test_a_reward_that_is_no_number_is_found(tmp_path: Path):
     made = columns()
     made["rewards"][[37, 40]] = np.nan
     path = write(tmp_path / "file.hdf5", made)
-    with pytest.raises(
-        FormatError, match=r"`rewards` of .*file\.hdf5 must be a number.* row 37 is"
-    ):
+    with pytest.raises(FormatError, match=r"`rewards` of .*file\.hdf5 must be a number.* row 37 is"):
         drain(path)
 
 
@@ -88,9 +86,7 @@ def test_shapes_and_types_that_mean_nothing_are_refused(tmp_path: Path):
     """Two rewards a step, text instead of numbers, no rows: each is told by its key."""
     made = columns()
     path = write(tmp_path / "two.hdf5", made | {"rewards": np.zeros((50, 2))})
-    with pytest.raises(
-        FormatError, match=r"`rewards` of .* one number a step; its shape is \(50, 2"
-    ):
+    with pytest.raises(FormatError, match=r"`rewards` of .* one number a step; its shape is \(50, 2"):
         drain(path)
     path = write(tmp_path / "text.hdf5", made)
     with h5py.File(path, "a") as file:
@@ -137,9 +133,7 @@ def test_damage_within_a_file_is_told_with_its_rows(tmp_path: Path):
     data = bytearray(path.read_bytes())
     data[where + 10 : where + 40] = b"\xff" * 30
     path.write_bytes(data)
-    with pytest.raises(
-        FormatError, match=r"`observations` of .*file\.hdf5 cannot be read in rows 0"
-    ):
+    with pytest.raises(FormatError, match=r"`observations` of .*file\.hdf5 cannot be read in rows 0"):
         drain(path)
 
 
