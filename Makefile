@@ -7,11 +7,11 @@ XDIST ?= 2
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install -qq --upgrade pip
 
 # One stamp an extra: `make demo` installs what the demo needs and no more.
 .venv/.%: .venv/bin/python pyproject.toml
-	$(BIN)/pip install --quiet --editable ".[$*]"
+	$(BIN)/pip install -qq --editable ".[$*]"
 	@touch $@
 
 demo: .venv/.demo
@@ -34,7 +34,8 @@ bench: .venv/.bench
 	$(BIN)/python -m benchmarks
 
 docs: .venv/.docs
-	$(BIN)/mkdocs build --strict
+	$(BIN)/python docs/cli_page.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 format: .venv/.lint
 	$(BIN)/ruff format .

@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
 
         if not isinstance(error, StrongbaxError | ValueError | OSError):
             raise
-        console.print_error(str(error) or type(error).__name__)
+        console.print_error(console.explain(error))
         raise SystemExit(BAD_INPUT) from None
 
 
@@ -73,12 +73,12 @@ def _options(
 
 @app.command("convert")
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="File or folder to convert.")],
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Vault to make.")],
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="File or folder to convert.")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="Vault to make.")],
     *,
     format_: Annotated[
         str | None,
-        typer.Option("--format", metavar="NAME", help="Format of the source; found out if not given."),
+        typer.Option("--format", metavar="NAME", help="Format of SRC; found out if not given."),
     ] = None,
     horizon: Annotated[
         int | None,
@@ -88,7 +88,7 @@ def convert(
             help="Steps after which the environment stopped an episode, 0 if it never did; known for D4RL's.",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the target if it exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the vault at DST.")] = False,
     json: Json = False,
 ) -> None:
     """Converts an offline dataset into a vault, and checks the result against the source.
@@ -167,8 +167,11 @@ def verify(
 
     Example: strongbax verify hopper.vault
     """
-    with _open(path) as vault, console.progress(f"Verifying {path.name}") as progress:
-        report = vault.verify(deep=deep, progress=progress)
+    # Not through `Vault.open`: a vault that cannot be opened any more is a problem to report.
+    from .vault.verify import verify as verify_vault
+
+    with console.progress(f"Verifying {path.name}") as progress:
+        report = verify_vault(path, deep=deep, progress=progress)
     if json:
         console.print_json({"ok": report.ok} | vars(report))
     else:

@@ -7,6 +7,7 @@ errors go to standard error. In a terminal a table folds to the width; in a pipe
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 PIPE_WIDTH = 400  # characters of a row that no terminal shows: wide enough for one line
 SHOWN_ITEMS = 6  # of an array in a table; JSON has all
+
+# How the library's messages name what is an option of the command line: `horizon=0` is --horizon 0.
+_ARGUMENT = re.compile(r"\b(format|horizon|overwrite)=(\w*)")
 
 # Called with how much is done, and how much there is in all.
 Progress = Callable[[int, int], None]
@@ -57,6 +61,23 @@ def print_error(message: str) -> None:
 
     line = " ".join(message.split())
     Console(stderr=True).print(Text.assemble(("Error: ", "bold red"), line), soft_wrap=True)
+
+
+def explain(error: Exception) -> str:
+    """Returns what an error says, in the command line's words.
+
+    Example:
+      >>> explain(ValueError("Pass `horizon=0`, or overwrite=True to replace it."))
+      'Pass `--horizon 0`, or --overwrite to replace it.'
+    """
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: {str(error.filename)!r}."
+    return _ARGUMENT.sub(_as_option, str(error)) or type(error).__name__
+
+
+def _as_option(argument: re.Match[str]) -> str:
+    name, value = argument.groups()
+    return f"--{name}" if value in ("", "True") else f"--{name} {value}"
 
 
 def print_facts(facts: Mapping[str, Any], title: str | None = None) -> None:

@@ -13,7 +13,7 @@ from strongbax import Vault
 
 with Vault.open(sys.argv[1]) as vault:
     buffer = strongbax.make_item_buffer(
-        max_length=vault.num_steps, min_length=1, sample_batch_size=256
+        max_length=vault.num_steps, min_length=1, sample_batch_size=min(256, vault.num_steps)
     )
     state = vault.load(buffer, leaves=["observation", "action"])
     sizes = {leaf.name: leaf.shape[0] for leaf in vault.schema.leaves if leaf.shape}

@@ -158,6 +158,30 @@ def test_verify_finds_a_changed_byte(broken, strongbax):
     assert "observation" in error
 
 
+def test_verify_finds_a_damaged_root(broken, strongbax):
+    """A vault whose root is damaged cannot be opened: `verify` ends with 1, `show` with 2."""
+    (broken / "zarr.json").write_text("{")
+    code, output, _ = strongbax("verify", broken, "--json")
+    assert (code, json.loads(output)["ok"]) == (1, False)
+    assert strongbax("show", broken)[0] == 2
+
+
+def test_messages_name_options(d4rl_file, tmp_path, strongbax):
+    """An error that names an argument of the library names the option of the command line."""
+    strongbax("convert", d4rl_file, tmp_path / "made.vault")
+    code, _, error = strongbax("convert", d4rl_file, tmp_path / "made.vault")
+    assert code == 2
+    assert "--overwrite" in error
+    assert "overwrite=True" not in error
+
+
+def test_system_errors_name_the_file(vault, tmp_path, strongbax):
+    """What the operating system refuses is told with the file's name, without its number."""
+    code, _, error = strongbax("plot", vault, "--out", tmp_path)
+    assert code == 2
+    assert error == f"Error: Is a directory: '{tmp_path}'.\n"
+
+
 def test_plot_writes_a_picture(vault, tmp_path, strongbax):
     """`plot` writes a PNG."""
     out = tmp_path / "folder" / "toy.png"

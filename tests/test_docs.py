@@ -17,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 FENCE = re.compile(
     r"^(?P<skip><!-- not run: .+ -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -72,6 +73,19 @@ def test_code_on_the_page_runs(page, tmp_path, monkeypatch, strongbax):
             for line in re.findall(r"^\$ strongbax (.*)$", block.code, re.MULTILINE):
                 code, _, error = strongbax(*shlex.split(line))
                 assert code == 0, f"{page}: strongbax {line}: {error}"
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_example_runs(example, tmp_path, monkeypatch, strongbax, capfd):
+    """An example runs as its first lines say; twice, for one that resumes must."""
+    monkeypatch.chdir(tmp_path)
+    write_d4rl_file(tmp_path / "hopper_medium-v2.hdf5")
+    if example.name == "offline.py":
+        assert strongbax("convert", "hopper_medium-v2.hdf5", "example.vault")[0] == 0
+    monkeypatch.setattr("sys.argv", [example.name, "example.vault"])
+    for _ in range(2):
+        runpy.run_path(str(example), run_name="__main__")
+    assert capfd.readouterr().out
 
 
 def test_reader_finds_blocks(tmp_path):

@@ -52,9 +52,7 @@ def test_datasets_is_no_regular_package():
 
 def test_versions_agree():
     """The version that the package tells is the one that is built."""
-    assert (
-        python("import strongbax; print(strongbax.__version__)") == settings()["project"]["version"]
-    )
+    assert python("import strongbax; print(strongbax.__version__)") == settings()["project"]["version"]
 
 
 @pytest.mark.parametrize("heavy", ["jax", "numpy", "tensorstore", "zarr", "h5py", "rich", "typer"])
