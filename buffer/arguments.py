@@ -29,16 +29,12 @@ def positive(**sizes: Any) -> None:
         try:
             value = operator.index(size)
         except TypeError:
-            raise TypeError(
-                f"`{name}` must be an integer: got {size!r}. Convert it with `int`."
-            ) from None
+            raise TypeError(f"`{name}` must be an integer: got {size!r}. Convert it with `int`.") from None
         if value < 1:
             raise ValueError(f"`{name}` must be at least 1: got {value}. Give a positive integer.")
 
 
-def validate_size(
-    max_length_time_axis: int | None, max_size: int | None, add_batch_size: int
-) -> int:
+def validate_size(max_length_time_axis: int | None, max_size: int | None, add_batch_size: int) -> int:
     """Resolves the two ways to give a capacity.
 
     Args:
@@ -84,7 +80,7 @@ def validate_size(
     return capacity
 
 
-def validate_trajectory_buffer_args(  # noqa: PLR0917 - Flashbax's signature
+def validate_trajectory_buffer_args(
     max_length_time_axis: int | None,
     min_length_time_axis: int,
     add_batch_size: int,

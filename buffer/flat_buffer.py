@@ -154,9 +154,7 @@ def validate_flat_buffer_args(
     Example:
       >>> validate_flat_buffer_args(100, 10, 32, 4)
     """
-    positive(
-        max_length=max_length, sample_batch_size=sample_batch_size, add_batch_size=add_batch_size
-    )
+    positive(max_length=max_length, sample_batch_size=sample_batch_size, add_batch_size=add_batch_size)
     capacity, minimum = max_length // add_batch_size, min_length // add_batch_size + 1
     if sample_batch_size > max_length:
         raise ValueError(

@@ -93,8 +93,7 @@ class Layout:
         """The leading sizes that every leaf must have; the first leaf sets those that are free."""
         came = (*leaf.shape, 1, 1)
         return tuple(
-            came[axis] if isinstance(size, str) else size
-            for axis, size in enumerate(self._letters(slot))
+            came[axis] if isinstance(size, str) else size for axis, size in enumerate(self._letters(slot))
         )
 
     def _letters(self, slot: jax.Array) -> tuple[int | str, ...]:

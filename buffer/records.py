@@ -1,43 +1,21 @@
-"""What users hold, states, samples and buffers, as records: frozen, keyword-only, mappable.
+"""What users hold, states, samples and buffers, as records: frozen dataclasses that are also mappings.
 
-A record is a chex dataclass, as Flashbax's are: a pytree, a mapping of its fields, with `.replace`.
+Flashbax's are chex dataclasses, which unpack as `{**state}` and have `.replace`; so do records. They are
+pytrees whose leaves come in the alphabetical order of the fields, as chex has it, and are taken apart by
+JAX's own code, which is three times faster and felt in every call from Python.
 """
 
-from typing import TYPE_CHECKING, Any, Self, TypeVar, dataclass_transform
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, Self, TypeVar, dataclass_transform
 
-import chex
+import jax
 
 Class = TypeVar("Class", bound=type)
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
-    class Record(Mapping[str, Any]):
-        """What chex adds to a record, for type checkers to see."""
-
-        def __getitem__(self, key: str) -> Any: ...
-        def __iter__(self) -> Iterator[str]: ...
-        def __len__(self) -> int: ...
-        def replace(self, **changes: Any) -> Self:
-            """Returns the record with these fields changed."""
-            ...
-else:
-
-    class Record:
-        """The base of every record; chex adds the methods when the class is made one."""
-
-
-@dataclass_transform(frozen_default=True, kw_only_default=True)
-def record(cls: Class) -> Class:
-    """Returns the class as a frozen chex dataclass whose arguments are keywords.
-
-    Keyword-only fields let a subclass add fields without defaults.
-
-    Args:
-      cls: the class; its annotated names become the fields.
-
-    Returns:
-      The class, registered as a pytree.
+class Record(Mapping[str, Any]):
+    """The base of every record: a mapping of its fields.
 
     Example:
       >>> @record
@@ -47,5 +25,46 @@ def record(cls: Class) -> Class:
       >>> {**Pair(first=1).replace(second=3)}
       {'first': 1, 'second': 3}
     """
-    made: Any = chex.dataclass(cls, frozen=True, kw_only=True)
-    return made
+
+    def __getitem__(self, key: str) -> Any:
+        return self.__dict__[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.__dict__)
+
+    def __len__(self) -> int:
+        return len(self.__dict__)
+
+    def replace(self, **changes: Any) -> Self:
+        """Returns the record with some fields changed.
+
+        Args:
+          **changes: new values by the names of their fields.
+
+        Raises:
+          TypeError: if there is no such field.
+        """
+        record: Any = self
+        return dataclasses.replace(record, **changes)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def record(cls: Class) -> Class:
+    """Returns the class as a frozen dataclass whose arguments are keywords, registered as a pytree.
+
+    Keyword-only fields let a subclass add fields without defaults.
+
+    Args:
+      cls: a class on `Record`; its annotated names become the fields.
+
+    Example:
+      >>> @record
+      ... class Point(Record):
+      ...     y: int
+      ...     x: int
+      >>> jax.tree.leaves(Point(y=1, x=2))
+      [2, 1]
+    """
+    made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    names = sorted(field.name for field in dataclasses.fields(made))
+    return jax.tree_util.register_dataclass(made, data_fields=names, meta_fields=[])

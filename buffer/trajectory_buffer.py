@@ -91,7 +91,7 @@ class TrajectoryBuffer(Record, Generic[Experience, BufferState, BufferSample]):
     can_sample: Callable[[BufferState], Array]
 
 
-def make_trajectory_buffer(  # noqa: PLR0917 - Flashbax's signature
+def make_trajectory_buffer(
     add_batch_size: int,
     sample_batch_size: int,
     sample_sequence_length: int,
@@ -284,6 +284,4 @@ def ring_of(state: TrajectoryBufferState[Experience]) -> ring.Ring[Experience]:
       >>> ring_of(init(0, 1, 4)).capacity
       4
     """
-    return ring.Ring(
-        steps=state.experience, cursor=state.current_index, full=state.is_full, laps=state.laps
-    )
+    return ring.Ring(steps=state.experience, cursor=state.current_index, full=state.is_full, laps=state.laps)

@@ -16,9 +16,7 @@ from jax import Array
 from .ring import Ring, advance
 
 
-def draw(
-    ring: Ring[Any], key: Array, batch_size: int, length: int, period: int
-) -> tuple[Array, Array]:
+def draw(ring: Ring[Any], key: Array, batch_size: int, length: int, period: int) -> tuple[Array, Array]:
     """Draws windows of a ring.
 
     Args:
@@ -45,9 +43,9 @@ def draw(
         (index,) = _integers([key_start], [count], batch_size)
         streams = jnp.zeros_like(index)
     else:
-        key_stream = jax.random.split(remaining)[1]
+        keys = [key_start, jax.random.split(remaining)[1]]
         spans = [count, jnp.asarray(ring.streams, jnp.int32)]
-        index, streams = _integers([key_start, key_stream], spans, batch_size)
+        index, streams = _integers(keys, spans, batch_size)
     return streams, advance(ring.oldest, index * period, ring.capacity)
 
 
@@ -69,30 +67,30 @@ def num_starts(ring: Ring[Any], length: int, period: int) -> Array:
     return jnp.where(last >= 0, last // period + 1, 0)
 
 
-def _integers(keys: list[Array], spans: list[Array], size: int) -> Array:
-    """Draws `jax.random.randint(key, (size,), 0, span)` for every key, int32 `[keys, size]`."""
+def _integers(keys: list[Array], spans: list[Array], size: int) -> list[Array]:
+    """Draws `jax.random.randint(key, (size,), 0, span)` for every key, int32 `[size]` each."""
+    pairs = list(zip(keys, spans, strict=True))
     # Under x64 `randint` draws other bits; other generators do not draw alike under vmap.
     if jnp.result_type(int) != jnp.int32 or jax.random.key_impl(keys[0]) != "threefry2x32":
-        pairs = zip(keys, spans, strict=True)
-        return jnp.stack([jax.random.randint(k, (size,), 0, n).astype(jnp.int32) for k, n in pairs])
-    return _threefry_integers(jnp.stack(keys), jnp.stack(spans), size)
-
-
-def _threefry_integers(keys: Array, spans: Array, size: int) -> Array:
-    """The same integers from two threefry calls for all keys, where `randint` makes three a key.
-
-    On a CPU each call is a loop with its own copies and costs more than the gather of the steps.
-    64 random bits `2**32 * high + low` are reduced modulo the span in 32-bit arithmetic, as in
-    `randint`; that favours some values by less than `span / 2**64`.
-    """
+        return [jax.random.randint(key, (size,), 0, n).astype(jnp.int32) for key, n in pairs]
 
     def bits_of(key: Array) -> Array:
         return jax.random.bits(key, (size,), jnp.uint32)
 
-    halves = jax.vmap(jax.random.split)(keys)
-    bits = jax.vmap(jax.vmap(bits_of))(halves)
-    span = jnp.maximum(spans, 1).astype(jnp.uint32)[:, None]
-    two_to_16 = jnp.uint32(1 << 16) % span
-    two_to_32 = two_to_16 * two_to_16 % span
-    high, low = bits[:, 0] % span, bits[:, 1] % span
-    return ((high * two_to_32 + low) % span).astype(jnp.int32)
+    # One call for the bits of all keys: on a CPU each call is a loop with its own copies, and the
+    # calls that `randint` makes cost more than the gather of the steps. Splitting the keys one by
+    # one compiles faster than a vmap and costs the same.
+    halves = jnp.concatenate([jax.random.split(key) for key in keys])
+    bits = jax.vmap(bits_of)(halves)
+    return [_below(n, *bits[2 * i : 2 * i + 2]) for i, (_, n) in enumerate(pairs)]
+
+
+def _below(span: Array, high: Array, low: Array) -> Array:
+    """Reduces 64 random bits `2**32 * high + low` modulo the span, as `randint` does.
+
+    Some values are favoured by less than `span / 2**64`.
+    """
+    divisor = jnp.maximum(span, 1).astype(jnp.uint32)
+    two_to_16 = jnp.uint32(1 << 16) % divisor
+    two_to_32 = two_to_16 * two_to_16 % divisor
+    return ((high % divisor * two_to_32 + low % divisor) % divisor).astype(jnp.int32)
