@@ -50,6 +50,14 @@ def test_datasets_is_no_regular_package():
     assert not (ROOT / "datasets" / "__init__.py").exists()
 
 
+def test_types_are_checked_everywhere():
+    """Pyright checks every shipped file in strict mode; nothing is left out."""
+    pyright = settings()["tool"]["pyright"]
+    assert set(pyright["include"]) == {*PARTS, "__init__.py", "__main__.py"}
+    assert pyright["typeCheckingMode"] == "strict"
+    assert not {"exclude", "ignore", "basic", "off"} & set(pyright)
+
+
 def test_versions_agree():
     """The version that the package tells is the one that is built."""
     assert python("import strongbax; print(strongbax.__version__)") == settings()["project"]["version"]
