@@ -90,21 +90,43 @@ def create(folder: str, events: str, *, overwrite: bool) -> None:
         vault.close()
 
 
-def hold(path: str, events: str, *, fork: bool = False) -> None:
-    """Opens a vault for writing, writes a little, and holds it; with `fork`, a child of its own lives on."""
-    say, history = _speaker(events), durable_history.RecordingHistory()
+def hold(path: str, events: str) -> None:
+    """Opens a vault for writing, writes a little, and holds it."""
+    say = _speaker(events)
+    vault = _open_and_write(path)
+    say("held")
+    _sleep(vault)
+
+
+def fork(path: str, events: str, *, close: bool) -> None:
+    """Forks a worker while a vault is open; with `close`, closes the vault, opens it again and holds it."""
+    say = _speaker(events)
+    vault = _open_and_write(path)
+    worker = os.fork()
+    if worker == 0:
+        _sleep(vault)
+    say(f"worker {worker}")
+    if close:
+        vault.close()
+        vault = _open_and_write(path)
+    say("held")
+    _sleep(vault)
+
+
+def _open_and_write(path: str) -> Vault:
+    history = durable_history.RecordingHistory()
     vault = Vault.open(path, mode="a")
-    number = history.held(vault.length)
-    history.write(vault, number, wait=True)
-    other = os.fork() if fork else -1
-    if other != 0:
-        say(f"child {other}")
-        say(f"done {number + 1}")
-    while True:
+    history.write(vault, history.held(vault.length), wait=True)
+    return vault
+
+
+def _sleep(vault: Vault) -> None:
+    """Waits for its end, without letting go of the vault."""
+    while vault is not None:
         signal.pause()
 
 
-TASKS: dict[str, Callable[..., None]] = {"write": write, "create": create, "hold": hold}
+TASKS: dict[str, Callable[..., None]] = {"write": write, "create": create, "hold": hold, "fork": fork}
 
 
 def leave_out(what: str) -> None:
