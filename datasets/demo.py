@@ -75,7 +75,8 @@ def _say_kill(path: Path, plan: Plan) -> Run:
         f"1. Recording {plan.streams} x {plan.environment} while a linear policy is searched for: "
         f"{total:,} steps, flushed every {plan.flush_every * plan.streams:,}."
     )
-    killed = run(path, plan, lambda played: 2 * played > total)
+    with console.progress("   Recording") as progress:
+        killed = run(path, plan, lambda played: 2 * played > total, progress)
     in_memory = killed.played - killed.flushed[-1]
     console.print_line(
         f"   Killed with SIGKILL: {killed.flushed[-1]:,} steps were flushed, "
@@ -102,7 +103,8 @@ def _say_survivors(path: Path, killed: Run) -> tuple[int, int]:
 
 
 def _say_resume(path: Path, plan: Plan) -> Run:
-    resumed = run(path, plan)
+    with console.progress("   Recording") as progress:
+        resumed = run(path, plan, progress=progress)
     console.print_line(f"3. Resumed in a new process, appending up to {resumed.flushed[-1]:,} steps.")
     return resumed
 

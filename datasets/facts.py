@@ -46,21 +46,22 @@ def vault_facts(vault: "Vault", path: Path) -> dict[str, Any]:
 
 
 def vault_line(path: Path) -> dict[str, Any]:
-    """Returns the few facts of a vault that fit a line: path, streams, steps, episodes, bytes.
+    """Returns the few facts of a vault that fit a line.
 
-    Raises:
-      StrongbaxError: if it cannot be opened.
+    Returns:
+      `path`, `streams`, `steps`, `episodes`, `bytes`, and `problem`: None, or why it cannot be opened
+      (the counts are None then).
     """
-    from ..vault import Vault
+    from ..vault import StrongbaxError, Vault
 
-    with Vault.open(path) as vault:
-        return {
-            "path": str(path),
-            "streams": vault.streams,
-            "steps": vault.num_steps,
-            "episodes": vault.num_episodes,
-            "bytes": size_on_disk(path)[0],
-        }
+    facts = {"path": str(path), "streams": None, "steps": None, "episodes": None}
+    size = size_on_disk(path)[0]
+    try:
+        with Vault.open(path) as vault:
+            facts |= {"streams": vault.streams, "steps": vault.num_steps, "episodes": vault.num_episodes}
+    except StrongbaxError as error:
+        return facts | {"bytes": size, "problem": str(error)}
+    return facts | {"bytes": size, "problem": None}
 
 
 def dataset_facts(name: str) -> dict[str, Any]:

@@ -34,7 +34,12 @@ class Run:
     killed: bool
 
 
-def run(path: Path, plan: Plan, kill_when: Callable[[int], bool] | None = None) -> Run:
+def run(
+    path: Path,
+    plan: Plan,
+    kill_when: Callable[[int], bool] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Run:
     """Runs a recorder until it has ended or was killed with SIGKILL.
 
     Args:
@@ -42,6 +47,7 @@ def run(path: Path, plan: Plan, kill_when: Callable[[int], bool] | None = None) 
       plan: what to record.
       kill_when: told the steps of all streams that were played; true kills the recorder there,
         with half a block that is not flushed.
+      progress: called with (flushed, all), in steps of all streams.
 
     Raises:
       ChildProcessError: if it failed.
@@ -57,6 +63,8 @@ def run(path: Path, plan: Plan, kill_when: Callable[[int], bool] | None = None) 
             if "flushed" in event:
                 flushed.append(event["flushed"])
                 seconds.append(event["seconds"])
+                if progress is not None:
+                    progress(event["flushed"], plan.steps * plan.streams)
                 continue
             played = event["played"]
             if kill_when is not None and kill_when(played):

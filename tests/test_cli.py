@@ -210,6 +210,17 @@ def test_list_local_finds_vaults(vault, strongbax, monkeypatch):
     assert strongbax("list", "local", "--json") == (0, "[]\n", "")
 
 
+def test_list_local_lists_the_broken_too(broken, strongbax):
+    """A vault that cannot be opened is listed with the reason, and hides no other."""
+    root = broken / "zarr.json"
+    root.write_bytes(root.read_bytes().replace(b'"crc32c": "', b'"crc32c": "f'))
+    code, output, _ = strongbax("list", "local", broken.parent, "--json")
+    (row,) = json.loads(output)
+    assert code == 0
+    assert row["steps"] is None
+    assert "checksum" in row["problem"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
