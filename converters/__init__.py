@@ -8,13 +8,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .attachments import attached
     from .d4rl_reference import qlearning, sequences
     from .pipeline import ConversionReport, convert
 
-__all__ = ["ConversionReport", "convert", "qlearning", "sequences"]
+__all__ = ["ConversionReport", "attached", "convert", "qlearning", "sequences"]
 
 _HOMES = {
     "ConversionReport": "pipeline",
+    "attached": "attachments",
     "convert": "pipeline",
     "qlearning": "d4rl_reference",
     "sequences": "d4rl_reference",

@@ -15,6 +15,7 @@ from ..vault.dtypes import NpArray
 from ..vault.episodes import Ends
 from ..vault.errors import CorruptionError
 from ..vault.vault import Vault
+from .attachments import attached
 from .source import Block, Source
 from .tally import Tally, differences, tally_of
 
@@ -44,13 +45,22 @@ def check(path: Path, source: Source, rows: int, progress: Callable[[int], None]
     # The table's own returns, not sums made here: they are what users read.
     with Vault.open(path) as vault:
         found = replace(found, returns=vault.episodes["return"])
-    wrong = differences(tally, found)
+    wrong = differences(tally, found) + _different_arrays(path, source)
     if wrong:
         raise CorruptionError(
             f"The vault is not what the source is: {'; '.join(wrong)}. Nothing was kept. If the "
             "source was not changed meanwhile, disk or memory fail, or this is a bug to report."
         )
     return tally
+
+
+def _different_arrays(path: Path, source: Source) -> list[str]:
+    def bits(array: NpArray | None) -> object:
+        return None if array is None else (array.dtype, array.shape, array.tobytes())
+
+    found = attached(path)
+    arrays = source.arrays.items()
+    return [f"attached array `{name}`" for name, array in arrays if bits(found.get(name)) != bits(array)]
 
 
 def _blocks(path: Path, source: Source, rows: int, progress: Callable[[int], None]) -> Iterator[Block]:

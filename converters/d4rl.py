@@ -104,6 +104,7 @@ def read(
             "next_observations": "absent" if following is None else "kept" if keep else "derived",
         },
         attributes=layout.attributes,
+        arrays=layout.arrays,
         derived=() if following is None or keep else (following.name,),
         horizon=limit.horizon,
     )

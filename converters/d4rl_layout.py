@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
 from ..vault.tree import component
 from . import hdf5
+from .attachments import can_attach
 from .json_arrays import to_json
 
 NAME = "d4rl"
@@ -57,7 +59,8 @@ class Layout:
       path: of the file.
       num_steps: rows of the file.
       columns: all keys with one row a step.
-      attributes: JSON of the keys that have no row a step, by key.
+      attributes: JSON of the keys that have no row a step, by key; numbers and texts.
+      arrays: the same keys where they are arrays.
       keys: JSON: dtype and shape of every key of the file, and the leaf that it becomes, if any.
     """
 
@@ -65,6 +68,7 @@ class Layout:
     num_steps: int
     columns: tuple[Column, ...]
     attributes: Mapping[str, Any]
+    arrays: Mapping[str, NpArray]
     keys: Mapping[str, Any]
 
     def column(self, key: str) -> Column | None:
@@ -106,15 +110,15 @@ def layout_of(path: Path, skip: Iterable[str] = ()) -> Layout:
         num_steps = _count_rows(kept, path)
         rows = {key: node for key, node in kept.items() if not _is_attribute(key, node)}
         columns = tuple(_column(key, node, num_steps, path) for key, node in rows.items())
-        attributes = {
-            key: to_json(hdf5.read(_plain(key, node, path))) for key, node in kept.items() if key not in rows
-        }
+        rest = {k: hdf5.read(_plain(k, node, path)) for k, node in kept.items() if k not in rows}
         keys: dict[str, dict[str, Any]] = {
             k: {"dtype": v.dtype.str, "shape": list(v.shape)} for k, v in found.items()
         }
     for column in columns:
         keys[column.key]["leaf"] = column.name
-    return Layout(path, num_steps, columns, attributes, keys)
+    arrays = {k: values for k, values in rest.items() if values.ndim and can_attach(values.dtype)}
+    attributes = {k: to_json(values) for k, values in rest.items() if k not in arrays}
+    return Layout(path, num_steps, columns, attributes, arrays, keys)
 
 
 def _leave_out(found: Mapping[str, Any], skip: tuple[str, ...], path: Path) -> dict[str, Any]:

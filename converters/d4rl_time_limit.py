@@ -61,7 +61,7 @@ def time_limit(layout: Layout, horizon: int | None, known: int | None) -> TimeLi
 
     Example:
       >>> from pathlib import Path
-      >>> layout = Layout(Path("a.hdf5"), num_steps=4, columns=(), attributes={}, keys={})
+      >>> layout = Layout(Path("a.hdf5"), num_steps=4, columns=(), attributes={}, arrays={}, keys={})
       >>> time_limit(layout, None, known=1000)
       TimeLimit(timeouts='horizon', horizon=1000)
       >>> time_limit(layout, 0, known=1000)

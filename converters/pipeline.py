@@ -16,6 +16,7 @@ from ..vault.errors import NotFoundError
 from ..vault.vault import Vault
 from .ahead import ahead
 from .aside import aside, check_free, put_in_place
+from .attachments import attach
 from .check import check
 from .formats import Format, find_format
 from .provenance import Origin, inspect
@@ -178,6 +179,7 @@ def _write_once(source: Source, path: Path, progress: Progress) -> int:
             vault.extend(nest(block.steps), ends=block.ends)
             done += block.num_steps
             progress(done, 2 * source.num_steps)
+    attach(path, source.arrays)
     return rows
 
 

@@ -45,6 +45,7 @@ class Source:
         be shorter.
       facts: JSON: what the source's layout is and what was decided on it. Goes into the card.
       attributes: JSON: what the source holds that is neither a step nor an episode.
+      arrays: the same where it is an array, by name; attached to the vault.
       derived: names of the leaves that the source stores and a vault derives; see `Block`.
       horizon: steps after which the environment stops an episode, where known.
     """
@@ -55,6 +56,7 @@ class Source:
     blocks: Callable[[int], Iterator[Block]]
     facts: Mapping[str, Any]
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    arrays: Mapping[str, NpArray] = field(default_factory=dict[str, NpArray])
     derived: tuple[str, ...] = ()
     horizon: int | None = None
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from d4rl_files import HORIZONS, columns, families, policy, write
-from strongbax.converters import convert, pipeline
+from strongbax.converters import attached, convert, pipeline
 from strongbax.converters.d4rl_layout import LEAVES
-from strongbax.converters.json_arrays import from_json
 from strongbax.vault.errors import AlreadyExistsError, CorruptionError, FormatError, NotFoundError
 from strongbax.vault.vault import Vault
 
@@ -33,13 +32,14 @@ def test_every_family_arrives_whole(tmp_path: Path, family: str):
         assert (report.num_steps, report.num_episodes) == (50, vault.num_episodes)
         assert vault.length == 50
         rows = {name: values[0] for name, values in vault.read_numpy(leaves=vault.leaves).items()}
+        beside = attached(tmp_path / "v") | vault.attributes
         for key, values in made.items():
             name = LEAVES.get(key, key)
             if key in ("rewards", "terminals", "timeouts"):
                 flag = np.bool_ if key != "rewards" else values.dtype
                 np.testing.assert_array_equal(rows[name], values.reshape(50).astype(flag), strict=True)
             elif key.startswith("metadata"):
-                kept = from_json(vault.attributes[key])
+                kept = np.asarray(beside[key])
                 np.testing.assert_array_equal(kept.astype(values.dtype), values, strict=True)
             elif key != "next_observations":
                 np.testing.assert_array_equal(rows[name], values, strict=True)
@@ -211,6 +211,14 @@ def test_the_self_check_finds_a_flipped_bit(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(CorruptionError, match=f"`{array.split('/', 1)[1]}`: sha256"):
         convert(path, tmp_path / "v")
     assert names(tmp_path) == ["file.hdf5"]
+
+
+def test_the_self_check_reads_attached_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A policy that does not come back as it was fails the conversion as a step would."""
+    path = write(tmp_path / "file.hdf5", columns() | policy())
+    monkeypatch.setattr(pipeline, "attach", lambda path, arrays: None)
+    with pytest.raises(CorruptionError, match="attached array `metadata/policy/fc0/bias`"):
+        convert(path, tmp_path / "v")
 
 
 @pytest.mark.parametrize(("column", "byte"), [("return", 6), ("terminated", 0), ("truncated", 0)])

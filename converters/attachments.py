@@ -1,0 +1,129 @@
+"""Attached arrays: what a dataset holds beside its steps, such as the policy that collected it.
+
+They stand as plain Zarr arrays under `attached/` in the vault's group, one chunk each, with a
+checksum. The vault itself knows nothing of them: its root stays small, and it never changes them.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import google_crc32c
+import numpy as np
+
+from ..vault.dtypes import CORE, NpArray
+from ..vault.errors import CorruptionError
+from ..vault.files import storage_errors, sync_directory, write_new
+from ..vault.root import FILE, group_document
+from ..vault.tree import component
+
+FOLDER = "attached"
+_CRC_BYTES = 4
+
+
+def can_attach(dtype: np.dtype[Any]) -> bool:
+    """Says whether arrays of a dtype can be attached: those that Zarr's core has.
+
+    Example:
+      >>> can_attach(np.dtype(np.float32)), can_attach(np.dtype("S3"))
+      (True, False)
+    """
+    return dtype.name in CORE
+
+
+def attach(path: Path, arrays: Mapping[str, NpArray]) -> None:
+    """Writes arrays beside the steps of a vault, durably.
+
+    Args:
+      path: of the vault, or of any folder.
+      arrays: with at least one axis each, by name; a `/` in a name makes a group.
+
+    Raises:
+      StorageError: if the disk refuses.
+
+    Example:
+      >>> attach(Path(), {"policy/bias": np.array([1.0, 2.0])})
+      >>> attached(Path())
+      {'policy/bias': array([1., 2.])}
+    """
+    with storage_errors(path, "attach arrays to"):
+        for name, array in arrays.items():
+            folder = _make_groups(path, [FOLDER, *map(component, name.split("/"))])
+            little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            data = little.tobytes()
+            write_new(folder / FILE, _encode(_array_document(little)))
+            write_new(folder / _chunk(little.ndim), data + _crc(data))
+            sync_directory(folder)
+
+
+def attached(path: str | Path) -> dict[str, NpArray]:
+    """Returns the arrays that are attached to a vault, by name.
+
+    Args:
+      path: of the vault.
+
+    Raises:
+      CorruptionError: if an array's bytes are not those that were written.
+    """
+    top = Path(path).expanduser() / FOLDER
+    found = (file.parent for file in sorted(top.rglob(FILE)) if _is_array(file))
+    return {unquote(folder.relative_to(top).as_posix()): _read(folder) for folder in found}
+
+
+def _read(folder: Path) -> NpArray:
+    document = json.loads((folder / FILE).read_bytes())
+    data = (folder / _chunk(len(document["shape"]))).read_bytes()
+    values, crc = data[:-_CRC_BYTES], data[-_CRC_BYTES:]
+    if _crc(values) != crc:
+        raise CorruptionError(f"The attached array {str(folder)!r} is damaged: its checksum is wrong.")
+    flat = np.frombuffer(values, np.dtype(document["data_type"]).newbyteorder("<"))
+    return flat.astype(flat.dtype.newbyteorder("=")).reshape(document["shape"])
+
+
+def _make_groups(path: Path, parts: list[str]) -> Path:
+    """Makes the folders down to an array's, each but the last a Zarr group."""
+    for depth, part in enumerate(parts, 1):
+        path = path / part
+        if not path.exists():
+            path.mkdir()
+            if depth < len(parts):
+                write_new(path / FILE, _encode(group_document()))
+            sync_directory(path.parent)
+    return path
+
+
+def _array_document(array: NpArray) -> dict[str, Any]:
+    shape = list(array.shape)
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": shape,
+        "data_type": array.dtype.name,
+        # A chunk has no axis of length 0, not even where the array has one.
+        "chunk_grid": {
+            "name": "regular",
+            "configuration": {"chunk_shape": [max(1, n) for n in shape]},
+        },
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
+        "fill_value": False if array.dtype.kind == "b" else 0,
+        "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
+        "attributes": {},
+    }
+
+
+def _is_array(file: Path) -> bool:
+    return json.loads(file.read_bytes())["node_type"] == "array"
+
+
+def _chunk(ndim: int) -> str:
+    return ".".join(["c", *["0"] * ndim])
+
+
+def _encode(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, indent=2).encode()
+
+
+def _crc(data: bytes) -> bytes:
+    return google_crc32c.value(data).to_bytes(_CRC_BYTES, "little")
