@@ -1,0 +1,20 @@
+"""Makes the models beside the tests importable, and gives tests a folder in memory."""
+
+import shutil
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent))
+
+
+@pytest.fixture
+def tmp_path() -> Generator[Path]:
+    """A folder of the test's own."""
+    from vault_folder import make_folder
+
+    folder = make_folder()
+    yield folder
+    shutil.rmtree(folder)
