@@ -85,6 +85,15 @@ def test_convert_makes_a_vault(d4rl_file, tmp_path, strongbax):
         assert (made.num_steps, made.num_episodes) == (10, 2)
 
 
+def test_paths_may_lead_up(d4rl_file, tmp_path, strongbax, monkeypatch):
+    """Source and target may be given relative to the folder one is in, upwards too."""
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert strongbax("convert", f"../{d4rl_file.name}", "../made.vault")[0] == 0
+    assert strongbax("verify", "../made.vault")[0] == 0
+    assert strongbax("head", "../made.vault")[0] == 0
+
+
 def test_convert_replaces_only_when_told(d4rl_file, tmp_path, strongbax):
     """An existing target is an error, and is replaced with `--overwrite`."""
     target = tmp_path / "made.vault"
