@@ -8,7 +8,7 @@ from typing import Any
 
 from . import log
 from .errors import AlreadyExistsError, LockedError
-from .files import Lock, storage_errors, sync_directory, write_new
+from .files import Lock, make_directories, storage_errors, sync_directory, write_new
 from .root import FILE, Root, group_document, group_paths
 from .writer import LOCK
 
@@ -33,20 +33,22 @@ def create(path: Path, root: Root, *, overwrite: bool = False) -> Lock:
     path = path.absolute()
     _check_free(path, overwrite=overwrite)
     with storage_errors(path, "create the vault"):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directories(path.parent)
         _sweep(path)
         aside = path.with_name(f".{path.name}{_ASIDE}{os.getpid()}")
+        old = path.with_name(f"{aside.name}.old")
         try:
             aside.mkdir()
             lock = Lock(aside / LOCK)
             _fill(aside, root)
             if overwrite and path.exists():
-                shutil.rmtree(path)
+                path.rename(old)
             aside.rename(path)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
         sync_directory(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
     return lock
 
 

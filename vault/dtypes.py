@@ -109,7 +109,13 @@ def read_only(values: NpArray | memoryview) -> Any:
     return view
 
 
+def native(dtype: Any) -> np.dtype[Any]:
+    """Gives the dtype in the machine's byte order."""
+    return np.dtype(dtype).newbyteorder("=")
+
+
 def as_contiguous(values: NpArray) -> NpArray:
     """Gives the same values in C order and in the machine's byte order, copying only where needed."""
-    dtype = values.dtype.newbyteorder("=")
-    return np.ascontiguousarray(values, dtype=dtype).reshape(values.shape)
+    if values.flags.c_contiguous and values.dtype.isnative:
+        return values
+    return np.ascontiguousarray(values, dtype=native(values.dtype)).reshape(values.shape)

@@ -123,10 +123,10 @@ def join_rows(parts: Sequence[Rows]) -> Rows:
 
 
 class EpisodeTable(Mapping[str, NpArray]):
-    """Columns of episodes, NumPy arrays `[E]`; `len` is the number of columns as in any mapping.
+    """Columns of episodes, NumPy arrays `[E]`; `len` is the number of episodes, as for a data frame.
 
     Columns: id, stream, start, length (in steps), return, terminated, truncated, final_known, and the
-    user's. `num_rows` is the number of episodes.
+    user's.
 
     Example:
       >>> table = EpisodeTable({"id": np.arange(3), "return": np.array([1.0, 5.0, 3.0])})

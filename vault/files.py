@@ -7,6 +7,7 @@ ever changed in place; `replace` makes the new bytes durable under a temporary n
 import errno
 import fcntl
 import os
+import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,14 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_directories(path: Path) -> None:
+    """Makes a directory and its parents, their names durable."""
+    missing = [parent for parent in (path, *path.parents) if not parent.exists()]
+    for parent in reversed(missing):
+        parent.mkdir(exist_ok=True)
+        sync_directory(parent.parent)
+
+
 def write_new(path: Path, data: bytes) -> None:
     """Writes a file and makes its bytes (not yet its name) durable."""
     descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o644)
@@ -72,7 +81,10 @@ def replace(path: Path, data: bytes) -> None:
 
 
 class Lock:
-    """An exclusive lock on a file, held until `release` or the end of the process, however it ends."""
+    """An exclusive lock on a file, held until `release` or the end of the process, however it ends.
+
+    A forked child does not hold it: it closes its copy at once, so that the lock ends with its owner.
+    """
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
@@ -88,9 +100,24 @@ class Lock:
             ) from None
         os.ftruncate(self._descriptor, 0)
         os.write(self._descriptor, f"{os.getpid()}\n".encode())
+        _held.add(self)
 
     def release(self) -> None:
         """Lets the next writer in."""
         if self._descriptor >= 0:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            self._close()
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    @staticmethod
+    def _forget() -> None:
+        for lock in list(_held):
+            lock._close()  # noqa: SLF001 - the same class
+
+
+_held: "weakref.WeakSet[Lock]" = weakref.WeakSet()
+os.register_at_fork(after_in_child=Lock._forget)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

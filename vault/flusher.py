@@ -20,7 +20,7 @@ from .roles import next_leaves, read_flags
 from .root import Gap, Running
 from .running import advance, cut, stops_of
 from .schema import Schema
-from .states import Held, hold
+from .states import Held, Taker
 from .tail import State
 from .writer import Flush, Writer
 
@@ -66,7 +66,8 @@ class Flusher:
         self.plan: State = writer.state
         self._queue = ThreadPoolExecutor(1, "strongbax-flush")
         self._pending: list[Future[None]] = []
-        self._last: list[NpArray] | None = None  # the last step flushed from a buffer, leaf by leaf
+        self._taker = Taker(writer.schema)
+        self._last: list[bytes] | None = None  # the last step flushed from a buffer, leaf by leaf
 
     @property
     def schema(self) -> Schema:
@@ -77,7 +78,7 @@ class Flusher:
 
     def write(self, state: Any, *, on_gap: str, continues: bool | None, wait: bool) -> Handle:
         """Flushes what is new of a buffer's state; see `Vault.write`."""
-        held = hold(state, self.schema)
+        held = self._taker.hold(state)
         self._catch_up()
         news = self._news(held, continues)
         if news.lost and on_gap == "error":
@@ -85,17 +86,22 @@ class Flusher:
         steps = news.stop - news.first
         if steps == 0:
             return Handle(0)
-        leaves = {leaf.name: held.rows(n, news.first, news.stop) for n, leaf in enumerate(self.schema.leaves)}
+        copy = not wait or bool(self._pending)
+        leaves = {
+            leaf.name: held.rows(n, news.first, news.stop, copy=copy)
+            for n, leaf in enumerate(self.schema.leaves)
+        }
         gaps = (Gap(self.plan.length, news.lost),) if news.lost or news.fresh else ()
         flush = self._flush(leaves, None, news.stop, gaps, cut_running=bool(gaps))
         future = self._submit(flush, wait=wait)
-        self._last = [leaves[name][:, -1:].copy() for name in self.schema.names]
+        self._last = [leaves[name][:, -1].tobytes() for name in self.schema.names]
         return Handle(steps, future)
 
     def extend(self, leaves: Mapping[str, NpArray], ends: Ends | None, *, cut_running: bool = False) -> None:
         """Commits a block of steps, leaves `[1, T, ...]`, and the episodes that end in it."""
         self._catch_up()
-        self._submit(self._flush(leaves, ends, self.plan.added, (), cut_running=cut_running), wait=True)
+        if next(iter(leaves.values())).shape[1] or (ends is not None and len(ends.stop)):
+            self._submit(self._flush(leaves, ends, self.plan.added, (), cut_running=cut_running), wait=True)
 
     def runs_now(self) -> bool:
         """Says whether an episode with a step runs."""
@@ -123,8 +129,7 @@ class Flusher:
             return False
         if since - 1 < ring.count - ring.held:
             return ring.added is not None and held.ring.added is not None
-        rows = (held.rows(n, since - 1, since) for n in range(len(held.leaves)))
-        return all(_equal(row, last) for row, last in zip(rows, self._last, strict=True))
+        return all(held.step_bytes(n, since - 1) == last for n, last in enumerate(self._last))
 
     def _same(self, held: Held, first: int, stop: int) -> bool:
         """Compares the ring's steps `[first, stop)` with the last ones of the vault."""
@@ -220,6 +225,7 @@ class Flusher:
             self.drain()
         self._pending = [future for future in self._pending if not future.done()]
         if not self._pending:
+            self._writer.settle()
             self.plan = self._writer.state
 
     def drain(self) -> None:
@@ -230,6 +236,7 @@ class Flusher:
         """
         pending, self._pending = self._pending, []
         errors = [error for future in pending if (error := future.exception()) is not None]
+        self._writer.settle()
         self.plan = self._writer.state
         if errors:
             raise errors[0]

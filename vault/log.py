@@ -88,11 +88,15 @@ def encode(record: Record, schema: Schema) -> list[bytes | memoryview]:
     if record.gaps:
         meta["gaps"] = [[gap.time, gap.lost] for gap in record.gaps]
     text = json.dumps(meta).encode()
-    parts: list[bytes | memoryview] = [struct.pack("<I", len(text)) + text]
-    parts += [record.running.start.tobytes(), record.running.total.tobytes()]
+    small = [
+        struct.pack("<I", len(text)),
+        text,
+        record.running.start.tobytes(),
+        record.running.total.tobytes(),
+    ]
     if len(record.rows):
-        parts.append(_episode_part(record.rows, schema))
-    parts += leaves
+        small.append(_episode_part(record.rows, schema))
+    parts: list[bytes | memoryview] = [b"".join(small), *leaves]
     crc = 0
     for part in parts:
         crc = _extend(crc, part)
@@ -129,6 +133,18 @@ def decode(data: memoryview, offset: int, schema: Schema) -> tuple[Record, int] 
     payload = data[start : start + size]
     if _extend(0, payload) != crc:
         return None
+    try:
+        record = _decode_payload(payload, schema, (sequence, row, steps, episode, episodes))
+    except (ValueError, KeyError, TypeError, RuntimeError, struct.error) as error:
+        raise CorruptionError(
+            f"A log record of {steps} steps from step {row} on has the right checksum but does not fit the "
+            f"vault's schema: {error}. Log and zarr.json are of different vaults."
+        ) from error
+    return record, start + size
+
+
+def _decode_payload(payload: memoryview, schema: Schema, numbers: tuple[int, ...]) -> Record:
+    sequence, row, steps, episode, episodes = numbers
     at = 4 + struct.unpack_from("<I", payload)[0]
     meta: dict[str, Any] = json.loads(bytes(payload[4:at]))
     cursor = _Cursor(payload, at)
@@ -140,11 +156,10 @@ def decode(data: memoryview, offset: int, schema: Schema) -> tuple[Record, int] 
     leaves: dict[str, NpArray] = {}
     for leaf, length in zip(schema.leaves, meta["leaves"], strict=True):
         raw = cursor.bytes(length)
-        raw = raw if leaf.codec == NONE else memoryview(decompress(raw))
+        raw = memoryview(decompress(raw)) if leaf.codec != NONE and length else raw
         leaves[leaf.name] = np.frombuffer(raw, leaf.dtype).reshape(schema.streams, steps, *leaf.shape)
     gaps = tuple(Gap(*gap) for gap in meta.get("gaps", ()))
-    record = Record(sequence, row, steps, episode, leaves, rows, running, meta["added"], gaps)
-    return record, start + size
+    return Record(sequence, row, steps, episode, leaves, rows, running, meta["added"], gaps)
 
 
 @dataclass(frozen=True)
@@ -280,7 +295,7 @@ class LogFile:
         sync_directory(directory)
 
     def append(self, parts: list[bytes | memoryview]) -> int:
-        """Appends a record and makes it durable; on any failure the file is as it was.
+        """Appends a record and makes it durable; if the disk refuses, the file is as it was.
 
         Returns:
           The bytes written.
@@ -325,7 +340,7 @@ def _extend(crc: int, part: bytes | memoryview) -> int:
 
 
 def _leaf_part(values: NpArray, codec: str) -> bytes | memoryview:
-    if codec != NONE:
+    if codec != NONE and values.size:
         return compress(values)
     return values.reshape(-1).view(np.uint8).data.toreadonly()
 

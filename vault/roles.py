@@ -152,8 +152,10 @@ def read_flags(roles: Roles, rows: Mapping[str, NpArray], streams: int, steps: i
     def flag(leaf: str | None) -> NpArray | None:
         if leaf is None:
             return None
-        values = rows[leaf] != 0
-        return values.all(axis=tuple(range(2, values.ndim))) if values.ndim > 2 else values
+        values: NpArray = rows[leaf]
+        values = values if values.dtype == np.bool_ else np.not_equal(values, 0)
+        agents = tuple(range(2, values.ndim))
+        return np.asarray(values.all(axis=agents)) if agents else values
 
     none = np.zeros((streams, steps), np.bool_)
     terminated, truncated = flag(roles.terminated), flag(roles.truncated)

@@ -5,6 +5,7 @@ block of steps and its flags turn them into the rows of the episodes that ended 
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +29,14 @@ def stops_of(flags: Flags, running: Running, time: int) -> tuple[NpArray, Ends]:
       Streams int32 [E], and the ends in the order of their stops (then streams), within the block.
     """
     streams, steps = flags.last.shape
+    if flags.first is None:
+        at, stream = np.nonzero(flags.last.T)
+        ends = Ends(at + 1, flags.terminated[stream, at], flags.truncated[stream, at])
+        return stream.astype(np.int32), ends
     stop = np.zeros((streams, steps + 1), np.bool_)
     stop[:, 1:] = flags.last
-    if flags.first is not None:
-        stop[:, :steps] |= flags.first
-        stop[:, 0] &= running.start < time
+    stop[:, :steps] |= flags.first
+    stop[:, 0] &= running.start < time
     at, stream = np.nonzero(stop.T)
     before = np.maximum(at - 1, 0)
     inside = at > 0
@@ -69,31 +73,27 @@ def advance(
     """
     count = len(ends.stop)
     if count == 0:
-        total = running.total if reward is None else running.total + _sum(schema, reward)
-        return Running(running.start, total), empty_rows(schema)
-    start, total = running.start.copy(), running.total.copy()
-    order = np.lexsort((ends.stop, streams))
+        return Running(running.start, running.total + _total(schema, reward)), empty_rows(schema)
+    # Ends in the order of memory: stream by stream, each in time order.
+    order = np.argsort(streams, kind="stable") if schema.streams > 1 else np.arange(count)
+    stream, stop = streams[order], np.asarray(ends.stop)[order]
+    first = np.ones(count, np.bool_)
+    first[1:] = stream[1:] != stream[:-1]
+    last = np.ones(count, np.bool_)
+    last[:-1] = first[1:]
+    starts = running.start[stream]
+    starts[~first] = time + stop[:-1][~first[1:]]
+    sums, tails = _sums(schema, reward, stream, stop, steps)
+    sums[first] += running.total[stream[first]]
+    start, total = running.start.copy(), running.total + tails
+    start[stream[last]] = time + stop[last]
+    total[stream[last]] = tails[stream[last]]
     inverse = np.empty_like(order)
     inverse[order] = np.arange(count)
-    stream, stop = streams[order], np.asarray(ends.stop)[order]
-    first = np.r_[True, stream[1:] != stream[:-1]]
-    begins = np.where(first, 0, np.r_[0, stop[:-1]])
-    starts = np.where(first, running.start[stream], time + begins)
-    sums = _segments(schema, reward, stream, begins, stop)
-    sums[first] += running.total[stream[first]]
-    final_end = np.r_[first[1:], True]
-    start[stream[final_end]] = time + stop[final_end]
-    rest = np.zeros(schema.streams, np.int64)
-    rest[stream[final_end]] = stop[final_end]
-    ended = np.zeros(schema.streams, np.bool_)
-    ended[stream] = True
-    everyone = np.arange(schema.streams)
-    tails = _segments(schema, reward, everyone, rest, np.full(schema.streams, steps))
-    total = np.where(ended.reshape(-1, *[1] * (total.ndim - 1)), tails, total + tails)
     columns = {
-        "stream": streams.astype(np.int32),
+        "stream": streams,
         "start": starts[inverse],
-        "length": time + np.asarray(ends.stop) - starts[inverse],
+        "length": time + ends.stop - starts[inverse],
         "return": sums[inverse] if reward is not None else np.full_like(sums, np.nan),
     }
     return Running(start, total), _rows(schema, columns, ends)
@@ -140,23 +140,36 @@ def _rows(schema: Schema, columns: Mapping[str, NpArray], ends: Ends) -> Rows:
     return Rows(full, finals, texts)
 
 
-def _sum(schema: Schema, reward: NpArray) -> NpArray:
-    everyone = np.arange(schema.streams)
-    steps = reward.shape[1]
-    return _segments(schema, reward, everyone, np.zeros_like(everyone), np.full_like(everyone, steps))
+def _total(schema: Schema, reward: NpArray | None) -> Any:
+    """Sums the rewards of every stream in float64, `[B, ...]`."""
+    if reward is None:
+        return 0.0
+    return reward.reshape(*reward.shape[:2], *schema.return_shape).sum(axis=1, dtype=np.float64)
 
 
-def _segments(
-    schema: Schema, reward: NpArray | None, stream: NpArray, begin: NpArray, stop: NpArray
-) -> NpArray:
-    """Sums rewards over `[begin, stop)` of a stream, in float64; segments are in the order of memory."""
-    if reward is None or len(stream) == 0 or reward.shape[1] == 0:
-        return np.zeros((len(stream), *schema.return_shape))
-    streams, steps = reward.shape[:2]
-    values = reward.reshape(streams * steps, *schema.return_shape).astype(np.float64)
-    bounds = np.stack([stream * steps + begin, stream * steps + stop], axis=1).reshape(-1)
-    # reduceat wants indices inside the array; a zero is appended for a segment that ends with it.
-    padded = np.concatenate([values, np.zeros((1, *schema.return_shape))])
-    sums = np.add.reduceat(padded, bounds, axis=0)[::2]
-    sums[begin == stop] = 0
-    return sums
+def _sums(
+    schema: Schema, reward: NpArray | None, stream: NpArray, stop: NpArray, steps: int
+) -> tuple[NpArray, NpArray]:
+    """Sums the rewards up to each end `[E, ...]`, and after each stream's last `[B, ...]`, in float64.
+
+    ```
+    # bounds: [ stream 0: begins, its stops ... | stream 1: begins, its stops ... ]
+    ```
+    One `reduceat` sums between all bounds: what follows a bound belongs to the end after it, or to the
+    episode that runs on.
+    """
+    streams, shape = schema.streams, schema.return_shape
+    if reward is None:
+        return np.zeros((len(stream), *shape)), np.zeros((streams, *shape))
+    everyone, ended = np.arange(streams), np.bincount(stream, minlength=streams)
+    behind = ended.cumsum()
+    place = np.arange(len(stream)) + stream  # of the bound before each end
+    bounds = np.empty(streams + len(stream), np.int64)
+    bounds[everyone + behind - ended] = everyone * steps
+    bounds[place + 1] = stream * steps + stop
+    # reduceat wants its indices inside the array, and sums one element where two bounds are equal.
+    values = np.zeros((streams * steps + 1, *shape))
+    values[:-1] = reward.reshape(streams * steps, *shape)
+    sums = np.add.reduceat(values, bounds, axis=0)
+    sums[:-1][bounds[1:] == bounds[:-1]] = 0
+    return sums[place], sums[everyone + behind]

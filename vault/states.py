@@ -5,13 +5,14 @@ every buffer that has them can be flushed: Flashbax's too, replicated or pmapped
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .dtypes import NpArray, as_contiguous
+from .dtypes import NpArray, as_contiguous, native
 from .history import Ring
 from .schema import Leaf, Schema
 from .tree import Tree, flatten
@@ -24,7 +25,7 @@ class Held:
     Attributes:
       ring: what is known of its past.
       streams: `B`, with the axes of replicas folded in.
-      leaves: arrays `[..., B, T, ...]`, in the schema's order.
+      leaves: arrays `[..., B, T, ...]`, in the schema's order; those in this process's memory as NumPy.
       axis: the axis of time.
     """
 
@@ -33,46 +34,102 @@ class Held:
     leaves: Sequence[Any]
     axis: int
 
-    def rows(self, leaf: int, first: int, stop: int) -> NpArray:
-        """Copies steps `[first, stop)`, by count, of a leaf: `[B, steps, ...]`, in C order."""
+    def rows(self, leaf: int, first: int, stop: int, *, copy: bool = True) -> NpArray:
+        """Gives steps `[first, stop)`, by count, of a leaf: `[B, steps, ...]`, in C order.
+
+        Without `copy` it may be a view of the state's memory, good as long as nobody donates the state.
+        """
         values = self.leaves[leaf]
         parts = [_slice(values, self.axis, low, high) for low, high in self.ring.slots(first, stop)]
-        rows = np.concatenate(parts, axis=self.axis) if len(parts) > 1 else np.array(parts[0], order="C")
+        if len(parts) > 1:
+            rows = np.concatenate(parts, axis=self.axis)
+        else:
+            rows = parts[0].copy() if copy else parts[0]
         return as_contiguous(rows.reshape(self.streams, stop - first, *rows.shape[self.axis + 1 :]))
 
+    def step_bytes(self, leaf: int, count: int) -> bytes:
+        """Gives the bytes of step number `count` of a leaf, of all streams."""
+        slot = count % self.ring.capacity
+        return _slice(self.leaves[leaf], self.axis, slot, slot + 1).tobytes()
 
-def hold(state: Any, schema: Schema) -> Held:
-    """Reads a buffer's state for a vault.
 
-    Raises:
-      TypeError: if it is no buffer state.
-      ValueError: if its steps are not those of the vault, or its replicas are at different places.
+@dataclass(frozen=True)
+class _Form:
+    """What is the same for all states of a buffer: where the schema's leaves are, and how they lie."""
+
+    order: tuple[int, ...]
+    capacity: int
+    streams: int
+    local: tuple[bool, ...]
+
+
+class Taker:
+    """Takes states apart for one vault; what is the same for all states of a buffer is checked once.
+
+    Args:
+      schema: of the vault.
     """
-    ring, axis = _ring(state)
-    leaves = _in_order(state.experience, schema)
-    streams = int(np.prod(leaves[0].shape[:axis], dtype=np.int64))
-    for leaf, values in zip(schema.leaves, leaves, strict=True):
-        check_leaf(leaf, values.dtype, values.shape[axis + 1 :], "the state")
-    if streams != schema.streams:
-        raise ValueError(
-            f"`state` must have the vault's {schema.streams} streams: got {streams}. "
-            "A vault for another number of environments is made with `Vault.create(path, like=state)`."
-        )
-    return Held(ring, streams, leaves, axis)
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._forms: dict[Any, _Form] = {}
+
+    def hold(self, state: Any) -> Held:
+        """Reads a buffer's state.
+
+        Raises:
+          TypeError: if it is no buffer state.
+          ValueError: if its steps are not those of the vault, or its replicas are at different places.
+        """
+        import jax
+
+        experience, index, full, laps = _fields(state)
+        leaves, treedef = jax.tree_util.tree_flatten(experience)
+        axis = index.ndim + 1
+        key = (treedef, axis, *[(x.shape, x.dtype, getattr(x, "sharding", None)) for x in leaves])
+        form = self._forms.get(key)
+        if form is None:
+            form = self._forms[key] = self._check(leaves, treedef, axis)
+        at = _agreed(index, "current_index")
+        added = None if laps is None else _agreed(laps, "laps") * form.capacity + at
+        held = form.capacity if _agreed(full, "is_full") else at
+        values = [
+            np.asarray(leaves[place]) if local else leaves[place]
+            for place, local in zip(form.order, form.local, strict=True)
+        ]
+        return Held(Ring(form.capacity, at, held, added), form.streams, values, axis)
+
+    def _check(self, leaves: Sequence[Any], treedef: Any, axis: int) -> _Form:
+        schema = self._schema
+        order = order_of(treedef, schema)
+        for leaf, place in zip(schema.leaves, order, strict=True):
+            check_leaf(leaf, leaves[place].dtype, leaves[place].shape[axis + 1 :], "the state")
+        streams = math.prod(leaves[0].shape[:axis])
+        if streams != schema.streams:
+            raise ValueError(
+                f"`state` must have the vault's {schema.streams} streams: got {streams}. "
+                "A vault for another number of environments is made with `Vault.create(path, like=state)`."
+            )
+        local = tuple(_is_local(leaves[place]) for place in order)
+        return _Form(order, leaves[0].shape[axis], streams, local)
 
 
 def step_of(state: Any) -> tuple[Any, int]:
-    """Gives an abstract step of a state (leaves with shape and dtype) and its number of streams."""
+    """Gives an abstract step of a state (leaves with shape and dtype) and its number of streams.
+
+    Raises:
+      TypeError: if it is no buffer state.
+    """
     import jax
 
-    ring, axis = _ring(state)
-    del ring
-    first = jax.tree_util.tree_leaves(state.experience)[0]
+    experience, index, _, _ = _fields(state)
+    axis = index.ndim + 1
+    first = jax.tree_util.tree_leaves(experience)[0]
 
     def step(leaf: Any) -> Any:
         return jax.ShapeDtypeStruct(leaf.shape[axis + 1 :], leaf.dtype)
 
-    return jax.tree_util.tree_map(step, state.experience), int(np.prod(first.shape[:axis], dtype=np.int64))
+    return jax.tree_util.tree_map(step, experience), math.prod(first.shape[:axis])
 
 
 def leaf_of(name: str, value: Any) -> tuple[np.dtype[Any], tuple[int, ...], str | None]:
@@ -89,7 +146,7 @@ def leaf_of(name: str, value: Any) -> tuple[np.dtype[Any], tuple[int, ...], str 
         return np.dtype(np.uint32), tuple(data.shape), prng
     if not hasattr(value, "dtype"):
         value = np.asarray(value)
-    dtype = np.dtype(value.dtype).newbyteorder("=")
+    dtype = native(value.dtype)
     if dtype.kind == "O":
         raise TypeError(
             f"`steps` must hold arrays: the leaf {name!r} is a {type(value).__name__} of objects."
@@ -106,7 +163,7 @@ def check_leaf(leaf: Leaf, dtype: Any, shape: Sequence[int], what: str) -> None:
     if leaf.prng is not None:
         if _is_key(dtype):
             return
-    elif not _is_key(dtype) and (leaf.dtype, leaf.shape) == (dtype, tuple(shape)):
+    elif not _is_key(dtype) and (leaf.dtype, leaf.shape) == (native(dtype), tuple(shape)):
         return
     raise ValueError(
         f"The leaf {leaf.name!r} of {what} must be {leaf.dtype} {list(leaf.shape)} a step, as in the vault: "
@@ -123,26 +180,16 @@ def to_numpy(values: Any) -> NpArray:
     return np.asarray(values)
 
 
-def _ring(state: Any) -> tuple[Ring, int]:
-    import jax
-
+def _fields(state: Any) -> tuple[Any, NpArray, NpArray, NpArray | None]:
     try:
-        experience, index, full = (
-            state.experience,
-            np.asarray(state.current_index),
-            np.asarray(state.is_full),
-        )
+        experience, index, full = state.experience, state.current_index, state.is_full
     except AttributeError:
         raise TypeError(
             "`state` must be a buffer's state, with experience, current_index and is_full: got "
             f"{type(state).__name__}."
         ) from None
-    axis = index.ndim + 1
-    capacity = jax.tree_util.tree_leaves(experience)[0].shape[axis]
-    at, is_full = _agreed(index, "current_index"), bool(_agreed(full, "is_full"))
     laps = getattr(state, "laps", None)
-    added = None if laps is None else _agreed(np.asarray(laps), "laps") * capacity + at
-    return Ring(capacity, at, capacity if is_full else at, added), axis
+    return experience, np.asarray(index), np.asarray(full), None if laps is None else np.asarray(laps)
 
 
 def _agreed(values: NpArray, what: str) -> int:
@@ -153,14 +200,6 @@ def _agreed(values: NpArray, what: str) -> int:
             "Write each to a vault of its own."
         )
     return first
-
-
-def _in_order(experience: Any, schema: Schema) -> list[Any]:
-    import jax
-
-    leaves, treedef = jax.tree_util.tree_flatten(experience)
-    order = _order(treedef, schema.names)
-    return [leaves[place] for place in order]
 
 
 @functools.lru_cache(maxsize=64)
@@ -193,17 +232,20 @@ def _names(tree: Any) -> Tree:
     return flatten(tree)[1]
 
 
-def _slice(values: Any, axis: int, low: int, high: int) -> NpArray:
-    """Reads a slice along time. A CPU's memory is looked at in place; other devices send the slice only."""
-    place = (slice(None),) * axis + (slice(low, high),)
+def _is_local(values: Any) -> bool:
+    """Says whether an array lies in this process's memory, so that NumPy can look at it in place."""
     if isinstance(values, np.ndarray):
-        return values[place]
+        return True
     if _is_key(values.dtype):
-        return to_numpy(values[place])
+        return False
     devices = values.devices()
-    if len(devices) == 1 and next(iter(devices)).platform == "cpu":
-        return np.asarray(values)[place]
-    return np.asarray(values[place])
+    return len(devices) == 1 and next(iter(devices)).platform == "cpu"
+
+
+def _slice(values: Any, axis: int, low: int, high: int) -> NpArray:
+    """Reads a slice along time; a device sends the slice only."""
+    part = values[(slice(None),) * axis + (slice(low, high),)]
+    return part if isinstance(part, np.ndarray) else to_numpy(part)
 
 
 def _is_key(dtype: Any) -> bool:

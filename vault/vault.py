@@ -216,10 +216,12 @@ class Vault:
         items = [episodes] if isinstance(episodes, Episode) else list(episodes)
         flusher = self._writing()
         self._one_stream("append")
-        first = flusher.plan.episodes + int(flusher.runs_now())
-        steps, ends = blocks.join_episodes(self.schema, items)
-        flusher.extend(steps, ends, cut_running=True)
-        return first if items else flusher.plan.episodes
+        first = self.num_episodes
+        if items:
+            first += int(flusher.runs_now())
+            steps, ends = blocks.join_episodes(self.schema, items)
+            flusher.extend(steps, ends, cut_running=True)
+        return first
 
     def extend(self, steps: Any, ends: Ends | None = None) -> None:
         """Appends a block of steps, in one commit; episodes may begin, end and run on in it.
@@ -317,6 +319,9 @@ class Vault:
 
     def __len__(self) -> int:
         return self.num_episodes
+
+    def __bool__(self) -> bool:
+        return True  # an empty vault is a vault
 
     def __iter__(self) -> Iterator[Episode]:
         return (self[i] for i in range(len(self)))

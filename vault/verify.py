@@ -20,11 +20,13 @@ class Report:
 
     Attributes:
       problems: one sentence for each thing that is wrong.
+      notes: one sentence for each thing that is unusual, but not wrong.
       checked: how many shards, bytes, steps and episodes were looked at.
     """
 
     problems: list[str] = field(default_factory=list[str])
     checked: dict[str, int] = field(default_factory=dict[str, int])
+    notes: list[str] = field(default_factory=list[str])
 
     @property
     def ok(self) -> bool:
@@ -66,8 +68,9 @@ def verify(path: Path, *, deep: bool = True, progress: Progress | None = None) -
     if not report.problems:
         _check_episodes(snapshot, report)
     for torn in path.glob("log/*.torn"):
-        report.problems.append(
-            f"{torn.name} was kept aside when the vault was recovered: a flush may be lost."
+        report.notes.append(
+            f"{torn.name} is a last record that was damaged when the vault was opened: of a flush that never "
+            "returned, or damaged since."
         )
     return report
 

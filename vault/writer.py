@@ -10,8 +10,9 @@ What a block's seal writes is committed already, so a crash in it loses nothing:
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,10 @@ class Writer:
         self.path = path
         with storage_errors(path, "open for writing"):
             self._lock = lock or _take_lock(path)
+        self.mutex = threading.RLock()
+        self._sealer = ThreadPoolExecutor(1, "strongbax-seal")
+        self._sealing: Future[None] | None = None
+        self._log: log.LogFile | None = None
         try:
             self._recover()
         except BaseException:
@@ -79,17 +84,14 @@ class Writer:
             raise
 
     def _recover(self) -> None:
+        """Takes what is committed from the disk, and removes what a crash or a failure left there."""
         root = read_root(self.path)
         self.root, self.schema = root, root.schema
-        self.mutex = threading.RLock()
         self.state = State(root.length, root.episodes, root.sequence, root.running, root.added)
         self.gaps = root.gaps
         self.tail = Tail(root.schema, root.length)
         self.rows: list[Rows] = []  # episodes that no shard holds yet
-        self._log: log.LogFile | None = None
         self._log_stops: dict[int, int] = {}
-        self._sealer = ThreadPoolExecutor(1, "strongbax-seal")
-        self._sealing: Future[None] | None = None
         self._seal = Seal(self.path, root.schema)
         directory = self.path / log.DIRECTORY
         replayed = log.replay(directory, root)
@@ -101,6 +103,30 @@ class Writer:
             for array in root.arrays():
                 for stale in (self.path / array.path).glob(STALE_LOCK):
                     stale.unlink()
+        self._sure = True
+
+    @contextmanager
+    def _changing(self) -> Generator[None]:
+        """Guards a change: if it does not get to its end, `settle` looks at the disk before the next.
+
+        So an interrupt at any moment (Ctrl-C in `fdatasync`), a write that failed half way and a rename whose
+        sync failed all end alike: what the disk holds is what is committed.
+        """
+        self.settle()
+        self._sure = False
+        yield
+        self._sure = True
+
+    def settle(self) -> None:
+        """Makes sure that memory says what the disk holds."""
+        if self._sure:
+            return
+        self.wait()
+        with self.mutex:
+            if self._log is not None:
+                self._log.close()
+                self._log = None
+            self._recover()
 
     # -- committing
 
@@ -110,6 +136,10 @@ class Writer:
         Raises:
           StorageError: if the disk refuses; the vault is then as it was.
         """
+        with self._changing():
+            self._commit(flush)
+
+    def _commit(self, flush: Flush) -> None:
         if flush.row != self.state.length:
             raise ConflictError(
                 f"A flush from step {flush.row} on cannot follow step {self.state.length}: one before it "
@@ -155,15 +185,16 @@ class Writer:
             record.running,
             record.added,
         )
-        known = max(0, self.state.episodes - record.episode)
+        known = self.root.episodes + sum(map(len, self.rows)) - record.episode
         if known < len(record.rows):
-            self.rows.append(record.rows.part(known, len(record.rows)))
+            self.rows.append(record.rows.part(max(0, known), len(record.rows)))
         self.tail.put(record.leaves, max(0, self.tail.stop - record.row), record.steps, after)
         self.gaps += tuple(gap for gap in record.gaps if gap not in self.gaps)
-        self.state = after
+        if after.sequence >= self.state.sequence:
+            self.state = after
 
     def _commit_to_shards(self, flush: Flush) -> None:
-        self.seal()
+        self._seal_all()
         self._rotate()
         with self.mutex:
             state, size = self.state, self.schema.block
@@ -224,6 +255,10 @@ class Writer:
         Raises:
           StorageError: if the disk refuses; the log still holds what is committed.
         """
+        with self._changing():
+            self._seal_all()
+
+    def _seal_all(self) -> None:
         self.wait()
         with self.mutex:
             blocks, rows = list(self.tail.blocks), bool(self.rows)
@@ -259,12 +294,13 @@ class Writer:
 
     def write_card(self, card: Mapping[str, Any]) -> None:
         """Replaces the card, durably."""
-        self.wait()
-        root = replace(self.root, card=dict(card))
-        with storage_errors(self.path, "write the card of"):
-            replace_file(self.path / FILE, root.encode())
-        with self.mutex:
-            self.root = root
+        with self._changing():
+            self.wait()
+            root = replace(self.root, card=dict(card))
+            with storage_errors(self.path, "write the card of"):
+                replace_file(self.path / FILE, root.encode())
+            with self.mutex:
+                self.root = root
 
     # -- the log's files
 
@@ -292,7 +328,12 @@ class Writer:
         directory = self.path / log.DIRECTORY
         for number in log.file_numbers(directory):
             if number < first:
-                (directory / log.file_name(number)).unlink(missing_ok=True)
+                try:
+                    (directory / log.file_name(number)).unlink(missing_ok=True)
+                except OSError as error:
+                    _logger.warning(
+                        "Log file %d of %s is no longer needed, but stays: %s", number, self.path, error
+                    )
 
     # -- closing
 
