@@ -1,4 +1,4 @@
-"""The disk that is measured: a folder of our own on a real file system, what it holds, what was sent to it."""
+"""The disk that is measured: a folder on a real file system, what it holds, what was sent to it."""
 
 import os
 import tempfile
@@ -50,7 +50,7 @@ def held(path: Path) -> Held:
 
 
 def sent() -> dict[str, int]:
-    """Gives what this process sent so far: `wchar` to write calls, `write_bytes` (whole pages) to the disk."""
+    """Gives what this process sent so far: `wchar` to write calls, `write_bytes` (pages) to the disk."""
     lines = Path("/proc/self/io").read_text("utf-8").splitlines()
     return {name: int(value) for name, value in (line.split(": ") for line in lines)}
 

@@ -14,8 +14,21 @@ _BRICKS = np.array([142, 132, 122, 128, 110, 85], np.uint8)
 _TOP, _BRICK_HEIGHT, _BRICK_WIDTH = 57, 6, 8
 _BIRDS, _BIRD = 2, 8  # how many, and pixels a side
 _DRAWN = 64  # frames that are shrunk together
-_DIGIT = np.array(  # seven segments a digit: top, upper left, upper right, middle, lower left, lower right, bottom
-    [0b1110111, 0b0010010, 0b1011101, 0b1011011, 0b0111010, 0b1101011, 0b1101111, 0b1010010, 0b1111111, 0b1111011]
+_DIGIT = (
+    np.array(  # seven segments a digit: top, upper left, upper right, middle, lower left, lower right, bottom
+        [
+            0b1110111,
+            0b0010010,
+            0b1011101,
+            0b1011011,
+            0b0111010,
+            0b1101011,
+            0b1101111,
+            0b1010010,
+            0b1111111,
+            0b1111011,
+        ]
+    )
 )
 
 NpArray = np.ndarray[Any, Any]
@@ -48,7 +61,9 @@ class _Game:
         self._paddle = 70.0
         self._bricks = np.ones((_ROWS, _COLUMNS), np.bool_)
         shape = (_BIRDS, _BIRD, _BIRD)
-        self._plumage = generator.integers(60, 220, shape, np.uint8) * generator.integers(0, 2, shape, np.uint8)
+        self._plumage = generator.integers(60, 220, shape, np.uint8) * generator.integers(
+            0, 2, shape, np.uint8
+        )
         self._birds = generator.uniform(8, WIDTH - 16, _BIRDS)
         self._serve()
 
@@ -114,7 +129,15 @@ class _Game:
 
 def _draw_digit(picture: NpArray, digit: int, left: int) -> None:
     lit = [bool(_DIGIT[digit] >> place & 1) for place in range(6, -1, -1)]
-    boxes = [(5, 7, 0, 12), (5, 10, 0, 3), (5, 10, 9, 12), (9, 11, 0, 12), (10, 15, 0, 3), (10, 15, 9, 12), (13, 15, 0, 12)]
+    boxes = [
+        (5, 7, 0, 12),
+        (5, 10, 0, 3),
+        (5, 10, 9, 12),
+        (9, 11, 0, 12),
+        (10, 15, 0, 3),
+        (10, 15, 9, 12),
+        (13, 15, 0, 12),
+    ]
     for on, (top, bottom, start, stop) in zip(lit, boxes, strict=True):
         if on:
             picture[top:bottom, left + start : left + stop] = 142

@@ -25,8 +25,15 @@ def cells(work: Work, name: str) -> list[str]:
     series, first = work.series[name], name == next(iter(work.series))
     target = next((t for t in work.targets if t.peer == (None if name == work.ours else name)), None)
     title = f"{work.name}\n({work.note})" if first and work.note else work.name if first else ""
-    spread = f"{_number(series.quantile(0.1))} to {_number(series.quantile(0.9))}"
-    return [title, name, f"{_number(series.quantile(0.5))} {work.unit}", spread, *_verdict(work, name, target)]
+    several = sum(map(len, series.repetitions)) > 1
+    spread = f"{_number(series.quantile(0.1))} to {_number(series.quantile(0.9))}" if several else ""
+    return [
+        title,
+        name,
+        f"{_number(series.quantile(0.5))} {work.unit}",
+        spread,
+        *_verdict(work, name, target),
+    ]
 
 
 def verdict(work: Work, name: str, target: Target | None) -> tuple[np.ndarray, bool | None]:
@@ -48,12 +55,12 @@ def _verdict(work: Work, name: str, target: Target | None) -> list[str]:
     word = "" if met is None else "met" if met else "MISSED"
     if name == work.ours:
         return ["", f"≤ {target.at_most} {work.unit} {word}" if target else ""]
-    spread = f"({_number(values.min())} to {_number(values.max())})"
+    spread = f"({_number(values.min())} to {_number(values.max())})" if len(values) > 1 else ""
     if target is None:
-        return [f"{_number(np.median(values))}× {spread}", ""]
+        return [f"{_number(np.median(values))}x {spread}", ""]
     if target.faster is not None:
-        return [f"{_number(np.median(values))}× faster {spread}", f"≥ {target.faster:g}× {word}"]
-    return [f"{_number(np.median(values))}× {spread}", f"≤ {target.at_most:g}× {word}"]
+        return [f"{_number(np.median(values))}x faster {spread}", f"≥ {target.faster:g}x {word}"]
+    return [f"{_number(np.median(values))}x {spread}", f"≤ {target.at_most:g}x {word}"]
 
 
 def plain(works: Iterable[Work]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Strongbax: a trajectory buffer that steps are added to under jit, donated, and `Vault.write` of its state."""
+"""Strongbax: a trajectory buffer, steps added under jit and donated, and `Vault.write` of its state."""
 
 from pathlib import Path
 
