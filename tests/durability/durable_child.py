@@ -4,8 +4,8 @@ As a program it does one task, under `strace` say: `python durable_child.py '{"t
 an argument it imports everything once and forks a child for every such line that it reads, so that a kill
 costs milliseconds, not the start of Python and JAX.
 
-Events are lines: `opening`, `begin K` (write K is under way), `done K` (the first K writes are durable, or
-the vault was found with them), `sealing`, `closing`, `closed`.
+Events are lines: `opening`, `found K` (the vault holds K writes), `begin K` (write K is under way), `done K`
+(the first K writes are durable), `sealing`, `closing`, `closed`.
 """
 
 import json
@@ -46,7 +46,7 @@ def write(
     say("opening")
     vault = Vault.open(path, mode="a") if (Path(path) / "zarr.json").exists() else history.create(path)
     number = history.held(vault.length)
-    say(f"done {number}")
+    say(f"found {number}")
     handles: list[tuple[int, Any]] = []
     last = number + writes
     while number < last and history.moment(number).length < until:

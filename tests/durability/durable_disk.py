@@ -88,6 +88,11 @@ class Disk:
             getattr(self, f"_{_VERBS[call.name]}")(call)
         return self.operations != before
 
+    def forget_process(self) -> None:
+        """Closes everything: the process was killed."""
+        self._open.clear()
+        self._begun.clear()
+
     # -- calls
 
     def _do_open(self, call: Call) -> None:

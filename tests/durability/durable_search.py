@@ -10,6 +10,7 @@ import random
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Search:
 
     Attributes:
       shelf: folder for the states.
+      disk: that the run changes.
       history: that the run writes.
       rng: decides which moments and states.
       durable: writes that are durable at this moment of the run.
@@ -43,6 +45,7 @@ class Search:
     """
 
     shelf: Path
+    disk: Disk
     history: History
     rng: random.Random
     durable: int = 0
@@ -53,34 +56,48 @@ class Search:
     image: Image = field(default_factory=dict)
     kept: Path | None = None
 
-    def run(
-        self, disk: Disk, trace: Path, events: Path, share: float, random_states: int, enough: int
-    ) -> None:
+    def run(self, trace: Path, events: Path, share: float, random_states: int, enough: int) -> None:
         """Looks at a share of the run's moments, until enough states are bad."""
-        seen, voice = set[bytes](), -1
+        seen = set[bytes]()
+        for changed in self._replay(trace, events):
+            if changed and self.rng.random() < share:
+                self._look_at_states(seen, random_states)
+            if self.problems.total() >= enough:
+                break
+
+    def run_until_killed(self, trace: Path, events: Path, share: float) -> None:
+        """Replays a share of the run's moments, as if the process was killed then, and looks at nothing."""
+        last = share * sum(1 for _ in calls(trace))
+        for number, _ in enumerate(self._replay(trace, events)):
+            if number >= last:
+                break
+        self.disk.forget_process()
+
+    def _replay(self, trace: Path, events: Path) -> Iterator[bool]:
+        """Gives each call to the disk; says whether it changed."""
+        voice = -1
         for call in calls(trace):
             if call.name == "openat" and call.strings[0].decode() == str(events):
                 voice = call.result
             elif call.name == "write" and call.plain[0] == str(voice):
                 self._hear(call)
-            if disk.apply(call):
-                self.tally["moments"] += 1
-                if self.rng.random() < share:
-                    self._look_at_states(disk, seen, random_states)
-            if self.problems.total() >= enough:
-                break
+            changed = self.disk.apply(call)
+            self.tally["moments"] += changed
+            yield changed
 
     def _hear(self, call: Call) -> None:
         word, *number = call.strings[0].decode().split()
         if word == "done":
-            self.durable, self.made = max(self.durable, int(number[0])), True
+            self.durable = max(self.durable, int(number[0]))
+        elif word == "found":
+            self.made, self.begun = True, int(number[0])
         elif word == "begin":
             self.begun = int(number[0]) + 1
 
-    def _look_at_states(self, disk: Disk, seen: set[bytes], random_states: int) -> None:
+    def _look_at_states(self, seen: set[bytes], random_states: int) -> None:
         chances = [tuple(self.rng.choice(SHARES) for _ in range(3)) for _ in range(random_states)]
         for names, data, whole in EXTREMES + chances:
-            image = disk.image(self.rng, names, data, whole)
+            image = self.disk.image(self.rng, names, data, whole)
             name = digest(image) + f"{self.durable} {self.begun} {self.made}".encode()
             if name in seen:
                 continue
@@ -129,41 +146,71 @@ class Search:
         self.tally["gone on"] += 1
 
 
-def search(
-    tmp_path: Path,
-    shelf: Path,
-    kind: str,
-    *,
-    seed: int,
-    writes: int,
-    share: float = 1.0,
-    random_states: int = 3,
-    without: str = "",
-    enough: int = 1000,
-) -> Search:
-    """Records a run, which begins with what stands in `tmp_path/disk`, and searches its moments.
+@dataclass
+class Place:
+    """Where runs are recorded and states laid out.
 
-    Args:
-      tmp_path: for the run.
+    Attributes:
+      folder: of the runs; the vault is in `disk`.
       shelf: for the states.
       kind: of the history.
-      seed: of the run and the search.
-      writes: of the run.
-      share: of the moments that are looked at.
-      random_states: tried a moment, besides the extreme ones.
-      without: what the run leaves unsynced.
-      enough: bad states after which the search ends.
     """
-    home, trace, events = tmp_path / "disk", tmp_path / "trace.txt", tmp_path / "events.txt"
-    home.mkdir(exist_ok=True)
-    events.unlink(missing_ok=True)
-    disk, history, since = Disk(home), HISTORIES[kind](), 0
-    if made := (home / VAULT).exists():
-        with Vault.open(home / VAULT) as vault:
-            since = compare(vault, history)
-    task = {"task": "write", "path": str(home / VAULT), "kind": kind, "events": str(events), "seed": seed}
-    record(trace, json.dumps(task | {"until": 1 << 40, "writes": writes, "without": without}))
-    found = Search(shelf, history, random.Random(seed), durable=since, begun=since, made=made)
-    found.run(disk, trace, events, share, random_states, enough)
-    trace.unlink()
-    return found
+
+    folder: Path
+    shelf: Path
+    kind: str
+
+    @property
+    def home(self) -> Path:
+        """The folder that the disk's model knows."""
+        return self.folder / "disk"
+
+    def search(
+        self,
+        *,
+        seed: int,
+        writes: int,
+        share: float = 1.0,
+        random_states: int = 3,
+        without: str = "",
+        enough: int = 1000,
+        killed: float | None = None,
+    ) -> Search:
+        """Records a run, which begins with what stands in `home`, and searches its moments.
+
+        Args:
+          seed: of the run and the search.
+          writes: of the run.
+          share: of the moments that are looked at.
+          random_states: tried a moment, besides the extreme ones.
+          without: what the run leaves unsynced.
+          enough: bad states after which the search ends.
+          killed: the share of the run after which it is killed; what is searched is the run after that.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
+        found = self._begin(seed)
+        trace, events = self._record(seed, writes, without)
+        if killed is not None:
+            found.run_until_killed(trace, events, killed)
+            shutil.rmtree(self.home)
+            lay_out(found.disk.image(found.rng, 1.0, 1.0, 1.0), self.home)
+            trace, events = self._record(seed + 1, writes, without)
+        found.run(trace, events, share, random_states, enough)
+        trace.unlink()
+        return found
+
+    def _begin(self, seed: int) -> Search:
+        history, since = HISTORIES[self.kind](), 0
+        if made := (self.home / VAULT).exists():
+            with Vault.open(self.home / VAULT) as vault:
+                since = compare(vault, history)
+        rng = random.Random(seed)
+        return Search(self.shelf, Disk(self.home), history, rng, durable=since, begun=since, made=made)
+
+    def _record(self, seed: int, writes: int, without: str) -> tuple[Path, Path]:
+        trace, events = self.folder / "trace.txt", self.folder / "events.txt"
+        events.unlink(missing_ok=True)
+        task = {"task": "write", "path": str(self.home / VAULT), "kind": self.kind, "events": str(events)}
+        task |= {"seed": seed, "until": 1 << 40, "writes": writes, "without": without}
+        record(trace, json.dumps(task))
+        return trace, events

@@ -44,12 +44,12 @@ def kills(nursery: Nursery, folder: Path, kind: str, count: int, seed: int) -> C
 
 def look(path: Path, history: History, child: Child, before: int) -> int:
     """Checks a vault that a killed child wrote; gives the writes that it holds."""
-    durable = max([before, *child.numbers("done")])
+    durable = max([before, *child.numbers("found"), *child.numbers("done")])
     begun = max([before, *(number + 1 for number in child.numbers("begin"))])
     try:
         vault = Vault.open(path)
     except NotFoundError:
-        assert not child.numbers("done")
+        assert not child.numbers("found")
         assert not before
         assert not path.exists()
         return 0

@@ -70,7 +70,7 @@ def test_a_stale_lock_lends_nothing_to_a_shorter_shard(tmp_path):
 def test_a_killed_writers_temporary_files_are_cleared_away(nursery, tmp_path):
     """After real kills while sealing, the next writer leaves nothing but documents, shards and the lock."""
     path = tmp_path / "one.vault"
-    for seed in range(6):
+    for seed in range(3):
         child = nursery.start("write", path=str(path), kind="recording", seed=seed, until=1 << 40)
         child.wait_for("sealing", 10)
         nursery.kill(child)
