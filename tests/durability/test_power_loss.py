@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from durable_disk import lay_out
 from durable_history import HISTORIES
+from durable_search import Place
 from durable_trace import STRACE
 
 pytestmark = pytest.mark.skipif(STRACE is None, reason="strace, which records the system calls, is not here")
