@@ -76,7 +76,7 @@ def test_facts_that_are_often_wrong_elsewhere():
 
 def test_an_unknown_name_suggests_the_closest():
     """A slip of the finger is answered with the names that were probably meant."""
-    with pytest.raises(NotFoundError, match=r"got 'hoper-medium-v2'\. Did you mean hopper-medium-v2"):
+    with pytest.raises(NotFoundError, match=r"'hoper-medium-v2'\. Did you mean hopper-medium-v2"):
         find("hoper-medium-v2")
     with pytest.raises(NotFoundError, match=r"`entries\(\)` lists all of them"):
         find("%%%%")
