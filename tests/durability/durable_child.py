@@ -14,6 +14,7 @@ import random
 import signal
 import stat
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,28 @@ def create(folder: str, events: str, *, overwrite: bool) -> None:
         vault.close()
 
 
+def read(path: str, kind: str, events: str, seconds: float) -> None:
+    """Looks at a vault that is being written, again and again, and compares what it holds each time.
+
+    Says `read N` with the number of looks. An older look, kept a while, must stay what it was.
+    """
+    say, history = _speaker(events), durable_history.HISTORIES[kind]()
+    vault, old = Vault.open(path), Vault.open(path)
+    newest = looks = 0
+    kept = history.held(old.length)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        vault.refresh()
+        writes = durable_history.compare_end(vault, history)
+        assert writes >= newest, f"{writes} writes after {newest} were there"
+        newest, looks = writes, looks + 1
+        if looks % 20 == 0:
+            assert durable_history.compare_end(old, history) == kept
+            old.refresh()
+            kept = history.held(old.length)
+    say(f"read {looks}")
+
+
 def hold(path: str, events: str) -> None:
     """Opens a vault for writing, writes a little, and holds it."""
     say = _speaker(events)
@@ -126,7 +149,13 @@ def _sleep(vault: Vault) -> None:
         signal.pause()
 
 
-TASKS: dict[str, Callable[..., None]] = {"write": write, "create": create, "hold": hold, "fork": fork}
+TASKS: dict[str, Callable[..., None]] = {
+    "write": write,
+    "create": create,
+    "read": read,
+    "hold": hold,
+    "fork": fork,
+}
 
 
 def leave_out(what: str) -> None:

@@ -5,6 +5,7 @@ vault can be compared with the writes that it must hold. A write brings at least
 length says how many writes it holds.
 """
 
+import bisect
 import random
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from strongbax.vault import Ends, Episode, Vault
 
 BLOCK = 32
 CAPACITY = 64  # of the ring, in steps: a flush of 32 or more goes straight to shards
+COLUMNS = ("stream", "start", "length", "return", "terminated", "truncated", "final_known", "seed")
 CUT = {
     "terminated": False,
     "truncated": False,
@@ -88,9 +90,9 @@ class History:
         Raises:
           AssertionError: if a write would be there in part.
         """
-        writes = 0
-        while self.moment(writes).length < length:
-            writes += 1
+        while self.moments[-1].length < length:
+            self._add(len(self.moments) - 1)
+        writes = bisect.bisect_left(self.moments, length, key=lambda moment: moment.length)
         assert self.moment(writes).length == length, f"{length} steps are no boundary between two writes"
         return writes
 
@@ -272,11 +274,32 @@ def compare(vault: Vault, history: History, *, deep: bool = True) -> int:
     return writes
 
 
+def compare_end(vault: Vault, history: History, count: int = 200) -> int:
+    """Compares the last steps and episodes of a vault, which may be long, with its history.
+
+    Returns:
+      How many writes it holds.
+    """
+    writes = history.held(vault.length)
+    now = history.moment(writes)
+    first = max(0, now.length - count)
+    wanted = named(steps(history.streams, first, now.length))
+    for name, leaf in vault.read_numpy(first, leaves=vault.leaves).items():
+        assert leaf.tobytes() == wanted[name].tobytes(), f"the steps of {name} differ"
+    table, first = vault.episodes, max(0, now.episodes - count)
+    assert table.num_rows == now.episodes == vault.num_episodes
+    for name in COLUMNS:
+        wanted = [row[name] for row in history.rows[first : now.episodes]]
+        assert table[name][first:].tolist() == wanted, f"the column {name} differs"
+    _compare_running(vault, now)
+    return writes
+
+
 def _compare_episodes(vault: Vault, rows: list[dict[str, Any]]) -> None:
     table = vault.episodes
     assert table.num_rows == len(rows) == vault.num_episodes
     assert table["id"].tolist() == list(range(len(rows)))
-    for name in ("stream", "start", "length", "return", "terminated", "truncated", "final_known", "seed"):
+    for name in COLUMNS:
         assert table[name].tolist() == [row[name] for row in rows], f"the column {name} differs"
     for number, row in enumerate(rows):
         assert table.attributes(number) == row["attributes"], f"the attributes of episode {number} differ"
