@@ -1,4 +1,4 @@
-"""Runs the benchmarks: `python -m benchmarks [--only FAMILY] [--quick] [--json FILE] [--dir FOLDER]`."""
+"""Runs the benchmarks and prints one table: `python -m benchmarks`, or a part of them with `--only`."""
 
 import argparse
 import json
@@ -25,7 +25,9 @@ def main() -> None:
     options = _options()
     console, who = Console(width=160), installed()
     if FLASHBAX not in who:
-        console.print("Flashbax is not installed and is passed over: `pip install -e '.[bench]'`.")
+        console.print(
+            "Flashbax is not installed and is passed over: `pip install -e '.[bench]'`.", markup=False
+        )
     works: list[Work] = []
     with disk.scratch(options.dir) as directory:
         about = machine.describe(directory)
@@ -36,6 +38,8 @@ def main() -> None:
     for fact, text in about.items():
         console.print(f"{fact}: {text}", highlight=False)
     table.show(works, console)
+    if options.markdown:
+        options.markdown.write_text(table.markdown(works), "utf-8")
     if options.json:
         options.json.write_text(
             json.dumps({"machine": about, "works": table.plain(works)}, indent=1), "utf-8"
@@ -50,6 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="few repetitions of little work: a look, no figures"
     )
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every value there too")
     parser.add_argument(
         "--dir", type=Path, metavar="FOLDER", help="where to write; by default `build` in the checkout"

@@ -5,6 +5,7 @@ the pages that were to be written, `wchar` the bytes given to write calls; the t
 """
 
 import multiprocessing
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +64,9 @@ def run(name: str, folder: Path, flushes: int) -> Endurance:
     settle()
     after = sent()
     written, given = (after[key] - before[key] for key in ("write_bytes", "wchar"))
-    return Endurance(times, close, flushes * size(batches[0]), written, given, held(folder))
+    kept = held(folder)
+    shutil.rmtree(folder)
+    return Endurance(times, close, flushes * size(batches[0]), written, given, kept)
 
 
 def _apart(name: str, folder: Path, flushes: int) -> Endurance:
@@ -127,6 +130,3 @@ def _work(name: str, unit: str, series: dict[str, Series], targets: tuple[Target
 def _what(runs: dict[str, list[Endurance]], flushes: int) -> str:
     few = f"; {FLASHBAX} 1 x {flushes // 5}" if FLASHBAX in runs else ""
     return f"{len(runs[OURS])} x {flushes:,} flushes{few}"
-
-
-__all__ = ["Endurance", "measure", "run"]

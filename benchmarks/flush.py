@@ -4,13 +4,14 @@ Within a repetition raw append, HDF5 and ours take turns flush by flush; Flashba
 cores busy for a tenth of a second a flush, does its flushes after them.
 """
 
+import shutil
 from functools import partial
 from pathlib import Path
 
 from .data import ANT, GAME, HOPPER, HOPPER_LONG, Steps, Workload
 from .disk import settle
 from .measure import Series, Target, Work, in_turns, seconds
-from .peers import FLASHBAX, OURS, RAW, SINKS, Sink
+from .peers import FLASHBAX, OURS, RAW, SINKS
 
 _TARGETS = {
     HOPPER: (Target(RAW, at_most=1.3), Target(FLASHBAX, faster=150)),
@@ -41,6 +42,7 @@ def one(work: Workload, directory: Path, who: list[str], *, quick: bool) -> Work
         if FLASHBAX in who:
             few = batches[: _FLASHBAX_FLUSHES + _WARM_UP]
             found[FLASHBAX] += repeat(work, folder, [FLASHBAX], few, repetition).values()
+        shutil.rmtree(folder)
     series = {name: Series([[1e3 * v for v in values] for values in found[name]]) for name in who}
     targets = tuple(target for target in _TARGETS[work] if target.peer in who)
     return Work(f"flush {work.name}", "ms", series, OURS, targets, f"{repetitions} x {flushes} flushes")
@@ -66,6 +68,3 @@ def repeat(
 
 def _slug(name: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in name).lower().split())
-
-
-__all__ = ["Sink", "measure", "one", "repeat"]

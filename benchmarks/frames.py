@@ -1,5 +1,6 @@
 """Frames on disk: megabytes the game's frames take after `close`, and how well they compress at all."""
 
+import shutil
 from pathlib import Path
 
 from numcodecs import Zstd
@@ -27,6 +28,7 @@ def measure(directory: Path, who: list[str], *, quick: bool) -> list[Work]:
             sink.flush()
         sink.close()
         kept[name] = held(folder).apparent / 1e6
+        shutil.rmtree(folder)
     ratio = _zstd(batches[0])
     return [
         Work(

@@ -9,15 +9,24 @@ from rich.table import Table
 
 from .measure import Target, Work
 
+COLUMNS = ("work", "who", "median", "p10 to p90", "ours beside it", "target")
+
 
 def show(works: Iterable[Work], console: Console) -> None:
     """Prints the table."""
-    table = Table("work", "who", "median", "p10 to p90", "ours beside it", "target")
+    table = Table(*COLUMNS)
     for work in works:
         for name in work.series:
             table.add_row(*cells(work, name))
         table.add_section()
     console.print(table)
+
+
+def markdown(works: Iterable[Work]) -> str:
+    """Gives the table for a page of the docs."""
+    rows = [COLUMNS, tuple("---" for _ in COLUMNS)]
+    rows += [tuple(cells(work, name)) for work in works for name in work.series]
+    return "".join("| " + " | ".join(cell.replace("\n", " ") for cell in row) + " |\n" for row in rows)
 
 
 def cells(work: Work, name: str) -> list[str]:
