@@ -15,7 +15,7 @@ import numpy as np
 from strongbax.vault import Ends, Episode, Vault
 
 BLOCK = 32
-CAPACITY = 64  # of the ring, in steps: a flush of 32 or more goes straight to shards
+CAPACITY = 80  # of the ring, in steps: more than a flush, so that ring and vault share some
 COLUMNS = ("stream", "start", "length", "return", "terminated", "truncated", "final_known", "seed")
 CUT = {
     "terminated": False,

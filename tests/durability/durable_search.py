@@ -5,6 +5,7 @@ may be found when the power goes. Each such state is opened, compared with the r
 times written on.
 """
 
+import copy
 import json
 import random
 import shutil
@@ -56,9 +57,10 @@ class Search:
     image: Image = field(default_factory=dict)
     kept: Path | None = None
 
-    def run(self, trace: Path, events: Path, share: float, random_states: int, enough: int) -> None:
-        """Looks at a share of the run's moments, until enough states are bad."""
-        seen = set[bytes]()
+    def run(self, trace: Path, events: Path, looks: int, random_states: int, enough: int) -> None:
+        """Looks at some of the run's moments, until enough states are bad."""
+        seen, trial = set[bytes](), copy.deepcopy(self.disk)
+        share = looks / sum(trial.apply(call) for call in calls(trace))
         for changed in self._replay(trace, events):
             if changed and self.rng.random() < share:
                 self._look_at_states(seen, random_states)
@@ -170,7 +172,7 @@ class Place:
         *,
         seed: int,
         writes: int,
-        share: float = 1.0,
+        looks: int,
         random_states: int = 3,
         without: str = "",
         enough: int = 1000,
@@ -181,7 +183,7 @@ class Place:
         Args:
           seed: of the run and the search.
           writes: of the run.
-          share: of the moments that are looked at.
+          looks: how many moments are looked at, about.
           random_states: tried a moment, besides the extreme ones.
           without: what the run leaves unsynced.
           enough: bad states after which the search ends.
@@ -195,7 +197,7 @@ class Place:
             shutil.rmtree(self.home)
             lay_out(found.disk.image(found.rng, 1.0, 1.0, 1.0), self.home)
             trace, events = self._record(seed + 1, writes, without)
-        found.run(trace, events, share, random_states, enough)
+        found.run(trace, events, looks, random_states, enough)
         trace.unlink()
         return found
 
