@@ -142,7 +142,7 @@ def test_64_bits_are_kept(tmp_path, name):
         vault.extend({"x": np.full(1, 2**40, dtype)})
         assert vault.read_numpy(leaves=["x"])["x"][0, -1] == 2**40
         if dtype.kind in "iu":
-            with pytest.raises(ValueError, match="'x' is u?int64 and does not fit the 32 bits") as caught:
+            with pytest.raises(ValueError, match=r"'x' is u?int64 and does not fit the 32 bits") as caught:
                 vault.read()
             assert "jax_enable_x64" in str(caught.value)
 
@@ -165,7 +165,9 @@ def test_the_dtype_of_a_flush_must_be_the_vaults(tmp_path):
             vault.extend({"x": np.zeros((3, 2), np.float64)})
         assert "got float64 [2]" in str(caught.value)
         state = SimpleNamespace(
-            experience={"x": np.zeros((1, 3, 2), np.float16)}, current_index=np.int32(3), is_full=np.bool_(False)
+            experience={"x": np.zeros((1, 3, 2), np.float16)},
+            current_index=np.int32(3),
+            is_full=np.bool_(False),
         )
         with pytest.raises(ValueError, match=r"'x' of the state must be float32 \[2\] a step"):
             vault.write(state)

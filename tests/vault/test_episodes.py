@@ -1,5 +1,6 @@
-"""Episodes: found by any roles or told, with finals, columns and attributes, across flushes and reopenings."""
+"""Episodes: found by any roles or told, with all that is known of them, across flushes and reopenings."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_roles_end_episodes(tmp_path, name, pieces):
         assert list(zip(*rows, strict=True)) == expected
         starts = np.cumsum([0, *table["length"]])
         assert table["start"].tolist() == starts[:-1].tolist()
-        sums = [float(sum(range(a, b))) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        sums = [float(sum(range(a, b))) for a, b in pairwise(starts)]
         assert table["return"].tolist() == sums
         runs = starts[-1] < 6
         assert vault.open_episodes["length"].tolist() == ([6 - starts[-1]] if runs else [])
@@ -262,7 +263,9 @@ def test_leaves_with_finals_are_chosen(tmp_path, finals, names):
 
 def test_the_table_is_a_table(tmp_path):
     """The table filters and sorts with its attributes, and names its columns."""
-    with Vault.create(tmp_path / "a.vault", steps=step_with_finals(), columns={"seed": int}, block=8) as vault:
+    with Vault.create(
+        tmp_path / "a.vault", steps=step_with_finals(), columns={"seed": int}, block=8
+    ) as vault:
         for n, length in enumerate((3, 1, 2)):
             episode = episode_of(length, n, final=True)
             vault.append(Episode(episode.steps, columns={"seed": 10 + n}, attributes={"n": n}))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from strongbax.vault import ConflictError, GapError, Vault
 from vault_model import Model
-from vault_rings import SHAPES, Ring, Source, one_step, same
+from vault_rings import SHAPES, Ring, Source, one_step, same, split
 
 CAPACITY = 6
 
@@ -218,17 +218,20 @@ def test_continues_cannot_be_true_of_a_younger_ring(world):
     assert "Say `continues=False`" in world.refuse(ConflictError, continues=True)
 
 
-def test_steps_from_elsewhere_do_not_double_the_ring(tmp_path):
-    """A ring goes on after reopening although steps were appended behind its last flush."""
+@pytest.mark.parametrize("reopened", [True, False])
+def test_steps_from_elsewhere_do_not_double_the_ring(tmp_path, reopened):
+    """A ring that goes on behind steps from elsewhere brings what is new, apart from those steps."""
     world = World(tmp_path / "a.vault", streams=1)
     world.add(5)
     world.write(0)
     block = world.source.steps(3)
     world.vault.extend({name: values[0] for name, values in block.items()})
-    world.model.commit([{name: values[:, time] for name, values in block.items()} for time in range(3)])
-    world.reopen()
+    world.model.commit(split(block))
+    if reopened:
+        world.reopen()
     world.add(1)
     world.write(5)
+    assert [(gap.time, gap.lost) for gap in world.vault.gaps] == [(8, 0)]
 
 
 @pytest.mark.parametrize("laps", [True, False])

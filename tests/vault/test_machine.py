@@ -119,7 +119,9 @@ class VaultMachine(RuleBasedStateMachine):
         for _, steps, end in items:
             self.model.commit(steps, [end])
 
-    def _episode(self, length: int, flags: tuple[bool, bool], final: bool) -> tuple[Episode, list[Steps], End]:
+    def _episode(
+        self, length: int, flags: tuple[bool, bool], final: bool
+    ) -> tuple[Episode, list[Steps], End]:
         block = self.source.steps(length)
         row = np.full(2, self.source.given, np.float32) if final else None
         end = End(length, *flags, final=row, score=float(length), attributes={"length": length})

@@ -49,7 +49,11 @@ TREES: dict[str, tuple[Any, tuple[str, ...], Any]] = {
     "dataclass": (Plain(F(0), (F(0),)), ("left", "right/0"), {"left": F(0), "right": (F(0),)}),
     "integers": ({3: F(0), 1: F(0)}, ("1", "3"), {1: F(0), 3: F(0)}),
     "more than ten": ([F(0)] * 12, tuple(sorted(map(str, range(12)), key=int)), [F(0)] * 12),
-    "deep": ({"a": [{"b": (F(0), {"c": F(0)})}]}, ("a/0/b/0", "a/0/b/1/c"), {"a": [{"b": (F(0), {"c": F(0)})}]}),
+    "deep": (
+        {"a": [{"b": (F(0), {"c": F(0)})}]},
+        ("a/0/b/0", "a/0/b/1/c"),
+        {"a": [{"b": (F(0), {"c": F(0)})}]},
+    ),
     "empty inside": ({"a": {}, "b": F(0), "c": None}, ("b",), {"b": F(0)}),
 }
 
@@ -105,7 +109,7 @@ def test_containers_of_jax_come_back(tmp_path, name):
 
 
 def test_odd_names_never_collide(tmp_path):
-    """Keys with slashes, dots, nothing, Zarr's own names or any letter are leaves of their own, in any reader."""
+    """Keys with slashes, dots, nothing, Zarr's names or any letter are leaves of their own to any reader."""
     tree = {key: F(0) for key in ODD} | {"a": {"b": F(0), "": F(0)}}
     steps = filled(tree, 6)
     path = tmp_path / "a.vault"

@@ -26,8 +26,8 @@ class Model:
     """Steps, episodes and gaps of a vault, and what it knows of the ring that was flushed last.
 
     `since` is that ring's count at its last flush, `seen` the same as far as its state says (a full ring
-    without laps may have gone round any number of times), `ring` the ring itself. `met` says whether this
-    session flushed it.
+    without laps may have gone round any number of times), `row` the vault's length then, `ring` the ring
+    itself. `met` says whether this session flushed it.
     """
 
     streams: int
@@ -38,6 +38,7 @@ class Model:
     gaps: list[tuple[int, int]] = field(default_factory=list)
     since: int | None = None
     seen: int = 0
+    row: int = 0
     ring: Ring | None = None
     met: bool = False
 
@@ -104,13 +105,14 @@ class Model:
         """Flushes a ring's steps from `first` on."""
         news = ring.history[first:]
         begins = fresh or self.ring is not ring
-        if news and (fresh or lost):
+        apart = self.ring is ring and self.row < self.length  # steps from elsewhere came between
+        if news and (fresh or lost or apart):
             self.gaps.append((self.length, lost))
             self.cut()
         self.commit(news)
         if news:
             self.seen = ring.least_count if begins else self.seen + lost + len(news)
-            self.since, self.ring, self.met = ring.count, ring, True
+            self.since, self.ring, self.row, self.met = ring.count, ring, self.length, True
         return len(news)
 
     # -- comparison

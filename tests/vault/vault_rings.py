@@ -42,9 +42,7 @@ class Source:
         self._random = np.random.default_rng(seed)
 
     def steps(self, count: int) -> Steps:
-        serial = (
-            self.given + np.arange(count) + 1_000_000 * np.arange(self.streams)[:, None]
-        )
+        serial = self.given + np.arange(count) + 1_000_000 * np.arange(self.streams)[:, None]
         self.given += count
         ended = self._random.random(serial.shape) < self.ends
         terminated = ended & (self._random.random(serial.shape) < 0.5)
@@ -67,8 +65,7 @@ class Ring:
     def __init__(self, streams: int, capacity: int, *, laps: bool = True) -> None:
         self.streams, self.capacity, self.laps, self.count = streams, capacity, laps, 0
         self.slots = {
-            name: np.zeros((streams, capacity, *shape), dtype)
-            for name, (dtype, shape) in SHAPES.items()
+            name: np.zeros((streams, capacity, *shape), dtype) for name, (dtype, shape) in SHAPES.items()
         }
         self.history: list[Steps] = []
 
