@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..vault import Vault
 
 BATCH, WINDOW = 256, 32  # windows a sample, steps a window
-SAMPLES = 200  # timed samples, after the first
+SAMPLES = 100  # timed samples, after the first
 FLUSHES = 4  # at least, so that some come before the kill and some after
 ROWS = 5  # of the episode table that are shown
 
