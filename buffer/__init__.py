@@ -8,6 +8,7 @@ from . import flat_buffer, item_buffer, trajectory_buffer
 from .flat_buffer import make_flat_buffer
 from .item_buffer import make_item_buffer
 from .layout import BatchMismatchError
+from .ordering import sample_and_add
 from .trajectory_buffer import make_trajectory_buffer, num_added
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "make_item_buffer",
     "make_trajectory_buffer",
     "num_added",
+    "sample_and_add",
     "trajectory_buffer",
 ]

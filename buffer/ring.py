@@ -111,7 +111,7 @@ def append(ring: Ring[Step], steps: Step) -> Ring[Step]:
         steps=jax.tree.map(write, ring.steps, steps),
         cursor=advance(slot, length, ring.capacity).astype(jnp.asarray(ring.cursor).dtype),
         full=ring.full | came_round,
-        laps=None if ring.laps is None else _int32(ring.laps) + came_round,
+        laps=None if ring.laps is None else _int32(ring.laps) + _int32(came_round),
     )
 
 
