@@ -12,7 +12,7 @@ from .reader import Snapshot
 from .roles import read_flags
 from .schema import COLUMNS, Schema
 from .states import check_leaf, order_of, to_numpy
-from .tree import flatten
+from .tree import BARE, flatten
 
 _PERCENT = 100
 
@@ -47,6 +47,8 @@ def check_ends(schema: Schema, ends: Ends, steps: int) -> None:
       ValueError: saying what does not fit.
     """
     stop = np.asarray(ends.stop)
+    if stop.ndim != 1 or (stop.dtype.kind not in "iu" and stop.size):
+        raise ValueError(f"`ends.stop` must be int64 [E]: got {stop.dtype} {list(stop.shape)}.")
     if len(stop) and ((np.diff(stop) < 0).any() or stop[0] < 0 or stop[-1] > steps):
         raise ValueError(
             f"`ends.stop` must rise within 0 and the block's {steps} steps: got {stop.tolist()[:10]}."
@@ -55,6 +57,7 @@ def check_ends(schema: Schema, ends: Ends, steps: int) -> None:
     lengths |= {name: len(rows) for name, rows in (ends.final or {}).items()}
     lengths |= {name: len(column) for name, column in ends.columns.items()}
     lengths |= {"attributes": len(ends.attributes)} if ends.attributes else {}
+    lengths |= {} if ends.final_known is None else {"final_known": len(ends.final_known)}
     wrong = {name: length for name, length in lengths.items() if length != len(stop)}
     if wrong:
         raise ValueError(f"`ends` names {len(stop)} stops, but the lengths of {wrong} differ.")
@@ -64,6 +67,8 @@ def check_ends(schema: Schema, ends: Ends, steps: int) -> None:
             f"The columns {unknown} are not in the vault: it has {[*COLUMNS, *schema.columns]}. "
             "Declare them with `Vault.create(columns=...)`, or put the facts into `attributes`."
         )
+    for name, column in ends.columns.items():
+        fit_column(name, column, schema.columns[name])
     for name, rows in (ends.final or {}).items():
         if name not in schema.finals:
             raise ValueError(
@@ -87,9 +92,8 @@ def join_episodes(schema: Schema, episodes: Sequence[Episode]) -> tuple[dict[str
     stops = np.cumsum([len(next(iter(part.values()))) for part in parts], dtype=np.int64)
     columns: dict[str, NpArray] = {}
     for name in dict.fromkeys(name for episode in episodes for name in episode.columns):
-        dtype = schema.columns.get(name)
-        zero = None if dtype is None else np.zeros((), dtype)
-        columns[name] = np.asarray([episode.columns.get(name, zero) for episode in episodes], dtype)
+        zero = np.zeros((), schema.columns.get(name, np.dtype(np.int64)))[()]
+        columns[name] = np.asarray([episode.columns.get(name, zero) for episode in episodes])
     ends = Ends(
         stop=stops,
         terminated=np.array([terminated for terminated, _ in flags], np.bool_),
@@ -104,6 +108,30 @@ def join_episodes(schema: Schema, episodes: Sequence[Episode]) -> tuple[dict[str
     )
     check_ends(schema, ends, int(stops[-1]) if episodes else 0)
     return {name: values[None] for name, values in leaves.items()}, ends
+
+
+def fit_column(name: str, values: Any, dtype: np.dtype[Any]) -> NpArray:
+    """Casts the values of a user column, `[E]`, if nothing is lost by it.
+
+    Raises:
+      ValueError: if something would be.
+    """
+    given = np.asarray(values)
+    try:
+        cast = given.astype(dtype)
+        same = (
+            bool((cast == given).all())
+            if given.dtype.kind != "f"
+            else np.array_equal(cast, given, equal_nan=True)
+        )
+    except (TypeError, ValueError, OverflowError):
+        cast, same = given, False
+    if not same or given.ndim != 1:
+        example = given.reshape(-1)[:3].tolist()
+        raise ValueError(
+            f"The column {name!r} must hold one {dtype} an episode: got {example} ({given.dtype})."
+        )
+    return cast
 
 
 def read_episode(snapshot: Snapshot, table: EpisodeTable, row: int) -> Episode:
@@ -213,7 +241,7 @@ def _final(schema: Schema, final: Any) -> dict[str, NpArray] | None:
     if final is None:
         return None
     values, tree = flatten(final)
-    names = schema.finals if len(values) == 1 and len(schema.finals) == 1 else tree.names
+    names = schema.finals if tree.names == (BARE,) and len(schema.finals) == 1 else tree.names
     if sorted(names) != sorted(schema.finals):
         raise ValueError(f"`final` must have the leaves {list(schema.finals)}: got {list(names)}.")
     return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}

@@ -1,8 +1,10 @@
 """Making a vault: built aside, synced, and renamed into place, so that it is there whole or not at all."""
 
+import errno
 import json
-import os
+import secrets
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from .root import FILE, Root, group_document, group_paths
 from .writer import LOCK
 
 _ASIDE = ".creating-"
+_ABANDONED_SECONDS = 60.0
 
 
 def document(node: dict[str, Any]) -> bytes:
@@ -35,19 +38,23 @@ def create(path: Path, root: Root, *, overwrite: bool = False) -> Lock:
     with storage_errors(path, "create the vault"):
         make_directories(path.parent)
         _sweep(path)
-        aside = path.with_name(f".{path.name}{_ASIDE}{os.getpid()}")
+        aside = path.with_name(f".{path.name}{_ASIDE}{secrets.token_hex(4)}")
         old = path.with_name(f"{aside.name}.old")
+        aside.mkdir()
         try:
-            aside.mkdir()
             lock = Lock(aside / LOCK)
-            _fill(aside, root)
-            if overwrite and path.exists():
-                path.rename(old)
-            aside.rename(path)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
-        sync_directory(path.parent)
+        try:
+            _fill(aside, root)
+            if overwrite and path.exists():
+                path.rename(old)
+            _put_in_place(aside, path)
+        except BaseException:
+            lock.release()
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     return lock
 
@@ -66,13 +73,31 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
     raise AlreadyExistsError(f"Something stands at {str(path)!r} already. {mend}")
 
 
+def _put_in_place(aside: Path, path: Path) -> None:
+    try:
+        aside.rename(path)
+        try:
+            sync_directory(path.parent)
+        except OSError:
+            path.rename(aside)
+            raise
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise AlreadyExistsError(
+                f"Somebody else made {str(path)!r} at the same time. Open that one."
+            ) from None
+        raise
+
+
 def _sweep(path: Path) -> None:
     """Removes what creations that were killed left beside `path`."""
     for old in path.parent.glob(f".{path.name}{_ASIDE}*"):
         try:
             if (old / LOCK).exists():
                 Lock(old / LOCK).release()
-        except LockedError:
+            elif time.time() - old.stat().st_mtime < _ABANDONED_SECONDS:
+                continue  # somebody is about to lock it
+        except (LockedError, FileNotFoundError):
             continue
         shutil.rmtree(old, ignore_errors=True)
 

@@ -9,7 +9,7 @@ import fcntl
 import os
 import weakref
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import LockedError, StorageError
@@ -98,9 +98,10 @@ class Lock:
                 f"The vault {str(path.parent)!r} is being written by {who}: one writer at a time. "
                 "Close that writer, open with mode='r', or write to a vault of your own."
             ) from None
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, f"{os.getpid()}\n".encode())
         _held.add(self)
+        with suppress(OSError):  # on a full disk the lock is held all the same; the name is a courtesy
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, f"{os.getpid()}\n".encode())
 
     def release(self) -> None:
         """Lets the next writer in."""

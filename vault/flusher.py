@@ -17,7 +17,7 @@ from .dtypes import NpArray
 from .episodes import Ends, Rows, join_rows
 from .reader import Piece, Snapshot
 from .roles import next_leaves, read_flags
-from .root import Gap, Running
+from .root import Gap, Mark, Running
 from .running import advance, cut, stops_of
 from .schema import Schema
 from .states import Held, Taker
@@ -91,8 +91,10 @@ class Flusher:
             leaf.name: held.rows(n, news.first, news.stop, copy=copy)
             for n, leaf in enumerate(self.schema.leaves)
         }
-        gaps = (Gap(self.plan.length, news.lost),) if news.lost or news.fresh else ()
-        flush = self._flush(leaves, None, news.stop, gaps, cut_running=bool(gaps))
+        length = self.plan.length
+        gaps = (Gap(length, news.lost),) if length and (news.lost or news.after != length) else ()
+        mark = Mark(news.stop, length + steps)
+        flush = self._flush(leaves, None, mark, gaps, cut_running=bool(gaps))
         future = self._submit(flush, wait=wait)
         self._last = [leaves[name][:, -1].tobytes() for name in self.schema.names]
         return Handle(steps, future)
@@ -109,17 +111,14 @@ class Flusher:
         return bool((self.plan.running.start < self.plan.length).any())
 
     def _news(self, held: Held, continues: bool | None) -> history.News:
-        since = self.plan.added
-        if continues is None and since is not None and self._goes_on(held, since):
-            return history.news(held.ring, since)
+        last, length = self.plan.added, self.plan.length
+        if continues is None and last is not None and self._goes_on(held, last.count):
+            return history.news(held.ring, last)
         self.drain()
-        known = [count for count in (since, self.plan.length) if count is not None]
+        # A ring that was loaded from the vault counts the vault's own steps.
+        marks = [mark for mark in (last, Mark(length, length)) if mark is not None and length]
         return history.decide(
-            held.ring,
-            self.plan.length,
-            known,
-            lambda first, stop: self._same(held, first, stop),
-            continues,
+            held.ring, marks, lambda first, stop, mark: self._same(held, first, stop, mark), continues
         )
 
     def _goes_on(self, held: Held, since: int) -> bool:
@@ -131,9 +130,9 @@ class Flusher:
             return ring.added is not None and held.ring.added is not None
         return all(held.step_bytes(n, since - 1) == last for n, last in enumerate(self._last))
 
-    def _same(self, held: Held, first: int, stop: int) -> bool:
-        """Compares the ring's steps `[first, stop)` with the last ones of the vault."""
-        snapshot, shift = self.snapshot(None), self.plan.length - stop
+    def _same(self, held: Held, first: int, stop: int, mark: Mark) -> bool:
+        """Compares the ring's steps `[first, stop)` with those before a mark in the vault."""
+        snapshot, shift = self.snapshot(None), mark.row - stop
         for low in range(first, stop, _COMPARED_STEPS):
             high = min(stop, low + _COMPARED_STEPS)
             for n, name in enumerate(self.schema.names):
@@ -145,7 +144,7 @@ class Flusher:
         self,
         leaves: Mapping[str, NpArray],
         ends: Ends | None,
-        added: int | None,
+        added: Mark | None,
         gaps: tuple[Gap, ...],
         *,
         cut_running: bool,

@@ -5,10 +5,11 @@ last flush. What the ring added since is new; what it overwrote since is lost; a
 with what the vault holds is decided by comparing the steps that both hold.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from .errors import ConflictError, GapError
+from .root import Mark
 
 
 @dataclass(frozen=True)
@@ -60,77 +61,77 @@ class News:
     Attributes:
       first: count of the first new step.
       stop: count after the last.
-      lost: steps between the vault's end and `first` that the ring overwrote.
-      fresh: whether another history begins, so that no episode runs on.
+      lost: steps before `first` that the ring overwrote unseen.
+      after: time in the vault that the new steps (and the lost ones before them) follow, or None where
+        another history begins.
     """
 
     first: int
     stop: int
     lost: int = 0
-    fresh: bool = False
+    after: int | None = None
 
 
-def news(ring: Ring, since: int) -> News:
-    """Gives what a ring added since the count `since`."""
+def news(ring: Ring, mark: Mark) -> News:
+    """Gives what a ring added since a mark."""
+    since = mark.count
     ring = ring.aligned(since)
     oldest = ring.count - ring.held
-    return News(max(since, oldest), ring.count, max(0, oldest - since))
+    return News(max(since, oldest), ring.count, max(0, oldest - since), mark.row)
 
 
-def shared(ring: Ring, since: int, length: int) -> tuple[int, int]:
-    """Gives the steps, by count, that the ring holds and a vault of `length` steps may hold too."""
-    ring = ring.aligned(since)
-    return max(since - length, ring.count - ring.held, 0), min(since, ring.count)
+def shared(ring: Ring, mark: Mark) -> tuple[int, int]:
+    """Gives the steps, by count, that the ring holds and the vault may hold before the mark."""
+    ring = ring.aligned(mark.count)
+    return max(mark.count - mark.row, ring.count - ring.held, 0), min(mark.count, ring.count)
 
 
-def everything(ring: Ring, *, fresh: bool) -> News:
-    """Gives all that a ring holds."""
-    return News(ring.count - ring.held, ring.count, 0, fresh)
+def everything(ring: Ring) -> News:
+    """Gives all that a ring holds, as a history of its own."""
+    return News(ring.count - ring.held, ring.count)
 
 
 def decide(
     ring: Ring,
-    length: int,
-    known: Iterable[int],
-    same: Callable[[int, int], bool],
+    marks: Sequence[Mark],
+    same: Callable[[int, int, Mark], bool],
     continues: bool | None,
 ) -> News:
     """Decides what of a ring is new to a vault that it was not flushed to since the vault was opened.
 
     Args:
       ring: that is to be flushed.
-      length: steps a stream that the vault holds.
-      known: counts that the ring may have had at the vault's end, the likeliest first.
-      same: tells whether the ring's steps `[first, stop)`, by count, are those before the vault's end.
+      marks: where the ring may have stood when the vault was written, the likeliest first; none in an
+        empty vault.
+      same: tells whether the ring's steps `[first, stop)`, by count, are those before a mark.
       continues: the user's answer, or None to find out.
 
     Raises:
       ConflictError: if ring and vault share no step that could be compared.
     """
-    if length == 0:
-        return everything(ring, fresh=False)
-    if continues is False:
-        return everything(ring, fresh=True)
-    reachable = [count for count in dict.fromkeys(known) if count <= ring.aligned(count).count]
-    compared = False
-    for count in reachable:
-        first, stop = shared(ring, count, length)
-        if first < stop == count:
-            compared = True
-            if same(first, stop):
-                return news(ring, count)
+    if not marks or continues is False:
+        return everything(ring)
+    reachable = [mark for mark in marks if mark.count <= ring.aligned(mark.count).count]
+    unknown = list[Mark]()
+    for mark in reachable:
+        first, stop = shared(ring, mark)
+        if not first < stop == mark.count:
+            unknown.append(mark)
+        elif same(first, stop, mark):
+            return news(ring, mark)
     if continues:
         return news(ring, _only(reachable, ring))
-    if not compared and reachable and ring.held:
+    if ring.held and marks[0] in unknown:
         raise ConflictError(
-            f"The ring holds steps {ring.count - ring.held} to {ring.count} of a stream, the vault ends at "
-            f"step {reachable[0]}: they share no step, so nothing tells whether the ring goes on from there. "
+            f"The ring holds steps {ring.count - ring.held} to {ring.count} of a stream and the vault ends "
+            f"at step {marks[0].count}: they share no step, so nothing tells whether the ring goes on from "
+            "there. "
             "Say `write(state, continues=True)` if it does, `continues=False` if it is another buffer."
         )
-    return everything(ring, fresh=ring.held > 0)
+    return everything(ring)
 
 
-def _only(reachable: list[int], ring: Ring) -> int:
+def _only(reachable: list[Mark], ring: Ring) -> Mark:
     if not reachable:
         raise ConflictError(
             f"`continues=True`, but the ring counts {ring.count} steps, fewer than the vault holds of it. "

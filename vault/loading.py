@@ -56,6 +56,10 @@ def load_buffer(snapshot: Snapshot, buffer: Any, wanted: Wanted) -> Any:
     schema = snapshot.schema
     _check_jax(schema, wanted.names(schema))
     example = _hang(schema, [_abstract(schema.leaf(name)) for name in wanted.names(schema)], wanted)
+    if not callable(getattr(buffer, "init", None)):
+        raise TypeError(
+            f"`buffer` must be a buffer, as `make_flat_buffer` makes it: got {type(buffer).__name__}."
+        )
     template = jax.eval_shape(buffer.init, example)
     if not all(hasattr(template, name) for name in ("experience", "current_index", "is_full", "replace")):
         raise TypeError(

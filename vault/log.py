@@ -26,7 +26,7 @@ from .dtypes import NpArray, read_only
 from .episodes import Rows
 from .errors import CorruptionError
 from .files import sync_directory, write_new
-from .root import Gap, Root, Running
+from .root import Gap, Mark, Root, Running
 from .schema import Schema
 
 DIRECTORY = "log"
@@ -51,7 +51,7 @@ class Record:
       leaves: `[B, steps, ...]` by leaf name.
       rows: the episodes that ended.
       running: the episodes that run after it.
-      added: the buffer's count of steps after it, or None.
+      added: where the last buffer's last flush stands after it, or None.
       gaps: gaps at its first row.
     """
 
@@ -62,7 +62,7 @@ class Record:
     leaves: Mapping[str, NpArray]
     rows: Rows
     running: Running
-    added: int | None
+    added: Mark | None
     gaps: tuple[Gap, ...]
 
     @property
@@ -84,7 +84,10 @@ def file_numbers(directory: Path) -> list[int]:
 def encode(record: Record, schema: Schema) -> list[bytes | memoryview]:
     """Gives the record's bytes, in pieces that can be written at once."""
     leaves = [_leaf_part(record.leaves[leaf.name], leaf.codec) for leaf in schema.leaves]
-    meta: dict[str, Any] = {"added": record.added, "leaves": [len(part) for part in leaves]}
+    meta: dict[str, Any] = {
+        "added": record.added.to_list() if record.added else None,
+        "leaves": [len(part) for part in leaves],
+    }
     if record.gaps:
         meta["gaps"] = [[gap.time, gap.lost] for gap in record.gaps]
     text = json.dumps(meta).encode()
@@ -159,7 +162,8 @@ def _decode_payload(payload: memoryview, schema: Schema, numbers: tuple[int, ...
         raw = memoryview(decompress(raw)) if leaf.codec != NONE and length else raw
         leaves[leaf.name] = np.frombuffer(raw, leaf.dtype).reshape(schema.streams, steps, *leaf.shape)
     gaps = tuple(Gap(*gap) for gap in meta.get("gaps", ()))
-    return Record(sequence, row, steps, episode, leaves, rows, running, meta["added"], gaps)
+    added = Mark(*meta["added"]) if meta["added"] else None
+    return Record(sequence, row, steps, episode, leaves, rows, running, added, gaps)
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,17 @@ class Replay:
     torn: tuple[int, int] | None
     files: list[int]
     first: int
+
+    def keep(self, directory: Path) -> None:
+        """Makes durable what was read: after a kill it may stand in the kernel's memory only."""
+        for number in sorted({number for _, number in self.records}):
+            descriptor = os.open(directory / file_name(number), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        for folder in (directory, directory.parent, directory.parent.parent):
+            sync_directory(folder)
 
     def tidy(self, directory: Path) -> int:
         """Removes what a crash left behind, and gives the number of the next log file.
@@ -221,13 +236,19 @@ def replay(directory: Path, root: Root) -> Replay:
                 break
             record, offset = found
             records.append((record, number))
+    reached = max([root.length, *(record.stop for record, _ in records[-1:])])
+    if reached < root.committed:
+        raise CorruptionError(
+            f"The log {str(directory)!r} is damaged: it ends at step {reached}, but {root.committed} are "
+            "committed. Nothing was changed; restore the log folder from a copy of the vault."
+        )
     return Replay(records, torn, files, root.log)
 
 
 def _follows(record: Record, records: list[tuple[Record, int]], root: Root, path: Path) -> bool:
     """Says whether a record is the next one; an older one is a leftover, a later one means a loss."""
     if not records:
-        if record.row > root.length:
+        if record.row > root.length or record.sequence > root.sequence:
             raise CorruptionError(
                 f"The log {str(path)!r} begins at step {record.row}, the shards end at {root.length}: the "
                 "steps between are missing. Restore the vault's log folder and zarr.json from the same copy."
@@ -313,6 +334,13 @@ class LogFile:
             raise
         self._size += size
         return size
+
+    def restore(self) -> None:
+        """Cuts off what a failed append may have left, and closes the file."""
+        if self._descriptor >= 0:
+            os.ftruncate(self._descriptor, self._size)
+            os.fsync(self._descriptor)
+            self.close()
 
     def close(self) -> None:
         """Closes the file; it stays until its rows are sealed."""

@@ -217,5 +217,6 @@ def _assemble(path: Path, root: Root, replayed: log.Replay) -> Snapshot:
             rows.append(record.rows.part(known, len(record.rows)))
         gaps += tuple(gap for gap in record.gaps if gap not in gaps)
         episodes = record.episode + len(record.rows)
-        state = State(record.stop, episodes, record.sequence + 1, record.running, record.added)
+        if record.sequence + 1 >= root.sequence:
+            state = State(record.stop, episodes, record.sequence + 1, record.running, record.added)
     return Snapshot(path, root, pieces, rows, state, gaps)

@@ -65,6 +65,23 @@ class Gap:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """Where a buffer's last flush stands in the vault.
+
+    Attributes:
+      count: steps a stream that the buffer had added.
+      row: time after the last of them.
+    """
+
+    count: int
+    row: int
+
+    def to_list(self) -> list[int]:
+        """Gives the mark as JSON."""
+        return [self.count, self.row]
+
+
+@dataclass(frozen=True)
 class Root:
     """What stands in the root document.
 
@@ -72,11 +89,13 @@ class Root:
       schema: what the vault holds.
       running: episodes running at `length`.
       length: sealed steps a stream.
+      committed: steps a stream that are committed with record `sequence - 1`; those beyond `length` are in
+        the log.
       episodes: sealed episodes.
       attribute_bytes: sealed bytes of episode attributes.
       log: number of the first log file that may hold rows beyond `length`.
       sequence: the record number that follows the last sealed whole record.
-      added: the flushed buffer's count of steps at `length`, or None where no buffer was flushed.
+      added: where the last buffer's last flush stands, or None where no buffer was flushed.
       gaps: where consecutive rows are not consecutive steps.
       attributes: the user's JSON, as given at creation.
       card: facts about the dataset, JSON.
@@ -85,11 +104,12 @@ class Root:
     schema: Schema
     running: Running
     length: int = 0
+    committed: int = 0
     episodes: int = 0
     attribute_bytes: int = 0
     log: int = 0
     sequence: int = 0
-    added: int | None = None
+    added: Mark | None = None
     gaps: tuple[Gap, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     card: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -106,11 +126,12 @@ class Root:
             "format": FORMAT,
             "crc32c": "00000000",
             "length": self.length,
+            "committed": self.committed,
             "episodes": self.episodes,
             "attribute_bytes": self.attribute_bytes,
             "log": self.log,
             "sequence": self.sequence,
-            "added": self.added,
+            "added": self.added.to_list() if self.added else None,
             "gaps": [[gap.time, gap.lost] for gap in self.gaps],
             "running": self.running.to_dict(),
             "schema": self.schema.to_dict(),
@@ -151,11 +172,12 @@ class Root:
             schema=schema,
             running=Running.from_dict(own["running"], schema.return_shape),
             length=own["length"],
+            committed=own["committed"],
             episodes=own["episodes"],
             attribute_bytes=own["attribute_bytes"],
             log=own["log"],
             sequence=own["sequence"],
-            added=own["added"],
+            added=Mark(*own["added"]) if own["added"] else None,
             gaps=tuple(Gap(*gap) for gap in own["gaps"]),
             attributes=own["attributes"],
             card=own["card"],
@@ -210,7 +232,8 @@ def _own(data: bytes, path: Path) -> dict[str, Any]:
             f"The root {str(path / FILE)!r} is not readable JSON ({error}). The steps are not touched; "
             "restore that file from a copy of the vault."
         ) from error
-    own = document.get("attributes", {}).get("strongbax") if isinstance(document, dict) else None
+    attributes = document.get("attributes") if isinstance(document, dict) else None
+    own = attributes.get("strongbax") if isinstance(attributes, dict) else None
     if not isinstance(own, dict):
         raise FormatError(
             f"{str(path)!r} is a Zarr node but not a vault: its attributes have no 'strongbax'. "

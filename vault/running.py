@@ -133,9 +133,7 @@ def _rows(schema: Schema, columns: Mapping[str, NpArray], ends: Ends) -> Rows:
     }
     for name, dtype in schema.columns.items():
         given = ends.columns.get(name)
-        full[name] = (
-            np.zeros(count, dtype) if given is None else np.asarray(given).astype(dtype, casting="same_kind")
-        )
+        full[name] = np.zeros(count, dtype) if given is None else np.asarray(given).astype(dtype)
     texts = [encode_attributes(item) for item in ends.attributes] or [b"{}"] * count
     return Rows(full, finals, texts)
 

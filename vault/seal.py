@@ -30,13 +30,15 @@ class Sealed:
     Attributes:
       blocks: steps, in time order.
       rows: episodes that ended in what is sealed, in order.
-      after: what is committed when these are sealed.
+      stop: time after the last step.
+      after: what is committed with the flush that brought it.
       gaps: all gaps until then.
       log: number of the first log file that is still needed.
     """
 
     blocks: list[Block]
     rows: list[Rows]
+    stop: int
     after: State
     gaps: tuple[Gap, ...]
     log: int
@@ -78,8 +80,9 @@ class Seal:
         root = replace(
             root,
             running=after.running,
-            length=after.length,
-            episodes=after.episodes,
+            length=sealed.stop,
+            committed=after.length,
+            episodes=root.episodes + sum(map(len, sealed.rows)),
             attribute_bytes=root.attribute_bytes + len(texts),
             log=sealed.log,
             sequence=after.sequence,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .dtypes import NpArray
-from .root import Running
+from .root import Mark, Running
 from .schema import Schema
 from .store import aligned_empty
 
@@ -22,14 +22,14 @@ class State:
       episodes: ended episodes.
       sequence: number of the next log record.
       running: episodes that have not ended.
-      added: the flushed buffer's count of steps, or None.
+      added: where the last buffer's last flush stands, or None.
     """
 
     length: int
     episodes: int
     sequence: int
     running: Running
-    added: int | None
+    added: Mark | None
 
 
 @dataclass

@@ -4,6 +4,8 @@
 recorded steps, `read`, `vault[i]` and `load` give them back.
 """
 
+import os
+import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,9 +37,10 @@ class Vault:
 
     Example:
       >>> import tempfile
+      >>> import numpy as np
       >>> step = {"observation": np.zeros(3, np.float32), "reward": np.float32(0), "terminated": np.bool_(0)}
       >>> with Vault.create(tempfile.mkdtemp() + "/my.vault", steps=step) as vault:
-      ...     vault.append(
+      ...     _ = vault.append(
       ...         Episode(
       ...             {
       ...                 "observation": np.ones((5, 3), np.float32),
@@ -58,7 +61,7 @@ class Vault:
         self._closed = False
         if flusher is not None:
             # A writer that is forgotten must not hold the lock; what it committed is in the log.
-            self._finalizer = weakref.finalize(self, flusher.abandon)
+            weakref.finalize(self, _let_go, flusher).atexit = False
 
     # -- making and opening
 
@@ -109,7 +112,7 @@ class Vault:
             steps, streams, roles=roles, finals=finals, codec=codec, columns=columns or {}, block=block
         )
         root = Root(schema, begin(schema), attributes=blocks.checked_json(attributes or {}, "attributes"))
-        where = Path(path).expanduser()
+        where = _absolute(path)
         lock = create(where, root, overwrite=overwrite)
         return cls(where, Flusher(Writer(where, lock)), treedef_of(steps))
 
@@ -129,7 +132,7 @@ class Vault:
         """
         if mode not in ("r", "a"):
             raise ValueError(f"`mode` must be 'r' to read or 'a' to append: got {mode!r}.")
-        where = Path(path).expanduser()
+        where = _absolute(path)
         if mode == "a":
             return cls(where, Flusher(Writer(where)))
         vault = cls(where, None)
@@ -476,3 +479,16 @@ class Vault:
         self, start: int, stop: int, *, leaves: Sequence[str] | None, device: Any, like: Any
     ) -> Wanted:
         return Wanted(start, stop, leaves, device, self._treedef if like is None else treedef_of(like))
+
+
+def _let_go(flusher: Flusher) -> None:
+    """Abandons a writer that is forgotten, wherever the collector happens to run."""
+    if threading.current_thread().name.startswith("strongbax-"):
+        threading.Thread(target=flusher.abandon, name="abandon").start()  # a pool cannot wait for itself
+    else:
+        flusher.abandon()
+
+
+def _absolute(path: str | Path) -> Path:
+    """Makes a path independent of the working directory; links stay as they are."""
+    return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - Path.resolve would follow links

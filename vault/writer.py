@@ -23,9 +23,9 @@ from . import log
 from .dtypes import NpArray
 from .episodes import Rows
 from .errors import ConflictError
-from .files import Lock, storage_errors
+from .files import TEMPORARY, Lock, storage_errors
 from .files import replace as replace_file
-from .root import FILE, Gap, Running, read_root
+from .root import FILE, Gap, Mark, Running, read_root
 from .seal import Seal, Sealed
 from .store import STALE_LOCK
 from .tail import Block, State, Tail
@@ -48,7 +48,7 @@ class Flush:
       steps: steps a stream.
       rows: episodes that ended, in the order of their ends.
       running: episodes that run after it.
-      added: the buffer's count of steps after it, or None.
+      added: where the last buffer's last flush stands after it, or None.
       gaps: gaps at its first step.
     """
 
@@ -57,7 +57,7 @@ class Flush:
     steps: int
     rows: Rows
     running: Running
-    added: int | None
+    added: Mark | None
     gaps: tuple[Gap, ...] = ()
 
 
@@ -99,10 +99,12 @@ class Writer:
             self._accept(record)
             self._log_stops[number] = record.stop
         with storage_errors(self.path, "recover"):
+            replayed.keep(directory)
             self._next_log = replayed.tidy(directory)
             for array in root.arrays():
-                for stale in (self.path / array.path).glob(STALE_LOCK):
-                    stale.unlink()
+                for pattern in (STALE_LOCK, f"*{TEMPORARY}"):
+                    for stale in (self.path / array.path).glob(pattern):
+                        stale.unlink()
         self._sure = True
 
     @contextmanager
@@ -124,7 +126,8 @@ class Writer:
         self.wait()
         with self.mutex:
             if self._log is not None:
-                self._log.close()
+                with storage_errors(self.path, "recover"):
+                    self._log.restore()
                 self._log = None
             self._recover()
 
@@ -219,7 +222,9 @@ class Writer:
             if stop > start
         ]
         with storage_errors(self.path, "flush to"):
-            root = self._seal.publish(self.root, Sealed(blocks, rows, after, gaps, self._next_log))
+            root = self._seal.publish(
+                self.root, Sealed(blocks, rows, after.length, after, gaps, self._next_log)
+            )
         with self.mutex:
             self.root, self.state, self.gaps, self.rows = root, after, gaps, []
             self.tail.skip(after.length)
@@ -282,10 +287,9 @@ class Writer:
             count = sum(int(np.searchsorted(part.stops(), stop, side="right")) for part in self.rows)
             rows, _ = _split_rows(self.rows, count)
             first = min((n for n, end in self._log_stops.items() if end > stop), default=self._next_log)
-            after = replace(after, length=stop, episodes=self.root.episodes + count)
             gaps = tuple(gap for gap in self.gaps if gap.time <= stop)
         with storage_errors(self.path, "seal"):
-            root = self._seal.publish(self.root, Sealed(blocks, rows, after, gaps, first))
+            root = self._seal.publish(self.root, Sealed(blocks, rows, stop, after, gaps, first))
         with self.mutex:
             self.root = root
             self.tail.drop(blocks)
