@@ -23,7 +23,7 @@ from .store import open_store, read_into
 _CRC_BYTES = 4
 _ENTRY_BYTES = 16  # offset and size, in the index
 _ABSENT = np.uint64(2**64 - 1)
-CHECKED_BYTES = 1 << 20  # reads of this size compare checksums and use several threads
+CHECKED_BYTES = 1 << 20  # reads of this size compare checksums and use several threads; tables always do
 _THREADS = min(8, os.cpu_count() or 1)
 _IOV_MAX = 512  # buffers of one preadv
 
@@ -184,7 +184,7 @@ class ShardReader:
     def _read_files(self, start: int, stop: int, out: NpArray, streams: slice) -> None:
         target, flat = self._target(out)
         wanted = range(*streams.indices(self.array.shape[0])) if self.array.axis else range(1)
-        check, rows = out.nbytes >= CHECKED_BYTES, self.array.rows
+        check, rows = out.nbytes >= CHECKED_BYTES or self.array.axis == 0, self.array.rows
 
         def one(shard: int) -> None:
             base, low, high = shard * rows, max(start, shard * rows), min(stop, (shard + 1) * rows)
@@ -192,7 +192,7 @@ class ShardReader:
             self._copy(self._file(shard), low - base, high - base, part, wanted, check=check)
 
         shards = range(start // rows, (stop - 1) // rows + 1)
-        if check and len(shards) > 1:
+        if out.nbytes >= CHECKED_BYTES and len(shards) > 1:
             list(_pool().map(one, shards))
         else:
             for shard in shards:

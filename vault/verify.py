@@ -64,7 +64,10 @@ def verify(path: Path, *, deep: bool = True, progress: Progress | None = None) -
         episodes=snapshot.state.episodes,
     )
     if not report.problems:
-        _check_episodes(snapshot, report)
+        try:
+            _check_episodes(snapshot, report)
+        except CorruptionError as error:
+            report.problems.append(str(error))
     for torn in path.glob("log/*.torn"):
         report.notes.append(
             f"{torn.name} is a last record that was damaged when the vault was opened: of a flush that never "
