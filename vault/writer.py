@@ -91,6 +91,7 @@ class Writer:
         self.gaps = root.gaps
         self.tail = Tail(root.schema, root.length)
         self.rows: list[Rows] = []  # episodes that no shard holds yet
+        self._episodes = root.episodes  # those in shards and in `rows`
         self._log_stops: dict[int, int] = {}
         self._seal = Seal(self.path, root.schema)
         directory = self.path / log.DIRECTORY
@@ -188,9 +189,10 @@ class Writer:
             record.running,
             record.added,
         )
-        known = self.root.episodes + sum(map(len, self.rows)) - record.episode
-        if known < len(record.rows):
-            self.rows.append(record.rows.part(max(0, known), len(record.rows)))
+        known, count = self._episodes - record.episode, len(record.rows)
+        if known < count:
+            self.rows.append(record.rows.part(known, count) if known else record.rows)
+            self._episodes = record.episode + count
         self.tail.put(record.leaves, max(0, self.tail.stop - record.row), record.steps, after)
         self.gaps += tuple(gap for gap in record.gaps if gap not in self.gaps)
         if after.sequence >= self.state.sequence:
@@ -227,6 +229,7 @@ class Writer:
             )
         with self.mutex:
             self.root, self.state, self.gaps, self.rows = root, after, gaps, []
+            self._episodes = after.episodes
             self.tail.skip(after.length)
         self._drop_logs()
 
