@@ -13,11 +13,11 @@ from strongbax.vault import NotFoundError, Vault
 # while it recovers and goes on, while it seals, while it closes, and after a while of writing.
 MOMENTS = [
     ("opening", 0.05),
-    ("done", 0.01),
+    ("found", 0.01),
     ("begin", 0.3),
     ("sealing", 0.02),
     ("closing", 0.02),
-    ("done", 1.0),
+    ("found", 1.0),
 ]
 UNTIL = 3000  # steps a stream; then another vault is begun
 
@@ -36,7 +36,8 @@ def kills(nursery: Nursery, folder: Path, kind: str, count: int, seed: int) -> C
         durable = look(path, history, child, durable)
         tally[f"{event} {longest}"] += 1
         tally["finished"] += finished
-        tally["in flight"] += bool(child.numbers("begin")) and child.numbers("begin")[-1] >= durable
+        known = max([0, *child.numbers("found"), *child.numbers("done")])
+        tally["in a flush"] += max(child.numbers("begin"), default=-1) >= known
         if finished:
             path, durable = folder / f"{number + 1}.vault", 0
     return tally
