@@ -29,7 +29,7 @@ class VaultMachine(RuleBasedStateMachine):
     @initialize(
         streams=st.integers(1, 3),
         block=st.sampled_from([4, 8]),
-        capacity=st.integers(3, 10),
+        capacity=st.integers(3, 20),
         seed=st.integers(0, 9),
     )
     def begin(self, streams: int, block: int, capacity: int, seed: int) -> None:
@@ -61,7 +61,7 @@ class VaultMachine(RuleBasedStateMachine):
 
     # -- writing
 
-    @rule(count=st.integers(1, 24))
+    @rule(count=st.integers(1, 12))
     def add(self, count: int) -> None:
         self.ring.add(self.source.steps(count))
 
@@ -69,7 +69,7 @@ class VaultMachine(RuleBasedStateMachine):
     def begin_another_ring(self, laps: bool) -> None:
         self.ring = Ring(self.model.streams, self.capacity, laps=laps)
 
-    @rule(count=st.integers(0, 12), wait=st.booleans(), on_gap=st.sampled_from(["error", "record"]))
+    @rule(count=st.integers(0, 8), wait=st.booleans(), on_gap=st.sampled_from(["error", "record"]))
     def write(self, count: int, wait: bool, on_gap: str) -> None:
         self.ring.add(self.source.steps(count))
         expected = self._expected()
@@ -172,9 +172,15 @@ class VaultMachine(RuleBasedStateMachine):
             kill(self.vault)
         self._reopen()
 
-    @rule(after=st.integers(0, 40), share=st.floats(0, 1), what=st.sampled_from(["write", "seal", "close"]))
-    def die_while_working(self, after: int, share: float, what: str) -> None:
+    @rule(
+        count=st.integers(1, 12),
+        after=st.sampled_from([0, 1, 2, 3, 4, 6, 9, 14, 20, 30]),
+        share=st.floats(0, 1),
+        what=st.sampled_from(["write", "seal", "close"]),
+    )
+    def die_while_working(self, count: int, after: int, share: float, what: str) -> None:
         """The vault opens with the last step that was committed, or with the flush that was under way."""
+        self.ring.add(self.source.steps(count))
         before, after_it = self.model, self.model.copy()
         expected = self._expected() if what == "write" else None
         with dying(Death(after, share)):
@@ -251,4 +257,4 @@ def bury_whatever_happens(vault: Any) -> None:
 
 
 TestVault = VaultMachine.TestCase
-TestVault.settings = settings(stateful_step_count=25)
+TestVault.settings = settings(max_examples=3 * settings().max_examples, stateful_step_count=30)
