@@ -154,3 +154,31 @@ def test_every_call_may_fail_and_loses_nothing(folder, faults, error, lasting):
     failed = sweep(folder, faults, error, lasting=lasting, numbers=range(10_000))
     print(errno.errorcode[error], lasting, failed, "calls failed")
     assert failed > 100
+
+
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "lasting"])
+def test_overwriting_that_fails_keeps_a_vault(folder, faults, lasting):
+    """Whichever call fails while a vault is overwritten, the old one stands there whole afterwards.
+
+    Or the new one, where the disk does not let the old one back.
+    """
+    for number in range(0, 1000, 3):
+        path = folder / str(number) / "one.vault"
+        with Vault.create(path, steps=STEP, block=BLOCK) as vault:
+            vault.extend({name: np.zeros(9, np.asarray(leaf).dtype) for name, leaf in STEP.items()})
+        faults.arm(number, errno.EIO, lasting=lasting)
+        try:
+            Vault.create(path, steps=STEP, block=BLOCK, overwrite=True).close()
+        except StorageError:
+            kept = [9, 0] if lasting else [9]
+        else:
+            kept = [0]
+        faults.mend()
+        with Vault.open(path, mode="a") as vault:
+            assert vault.length in kept, faults.hit
+            assert vault.verify().ok
+        if not lasting:
+            assert list(path.parent.iterdir()) == [path], faults.hit
+        if not faults.hit:
+            break
+    assert number > 30

@@ -97,7 +97,8 @@ def create_and_kill(nursery: Nursery, folder: Path, rounds: int) -> int:
             RecordingHistory().create(path).close()
         begun += max(child.numbers("begin")) == done
         kept = {str(place) for place in range(done + 1)}
-        assert {entry.name for entry in path.parent.iterdir()} == kept, "a half-made vault was left behind"
+        left = [entry for entry in path.parent.iterdir() if entry.name not in kept]
+        assert not [entry for entry in left if any(entry.iterdir())], "a half-made vault was left behind"
     return begun
 
 
