@@ -16,8 +16,7 @@ from pathlib import Path
 
 from ..vault.errors import AlreadyExistsError, LockedError
 from ..vault.files import Lock, storage_errors, sync_directory
-from ..vault.root import FILE
-from ..vault.writer import LOCK
+from ..vault.root import FILE, LOCK
 
 _SIGN = ".converting-"
 

@@ -1,26 +1,18 @@
 """Making a vault: built aside, synced, and renamed into place, so that it is there whole or not at all."""
 
 import errno
-import json
 import secrets
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 from . import log
 from .errors import AlreadyExistsError, LockedError
 from .files import Lock, make_directories, storage_errors, sync_directory, write_new
-from .root import FILE, Root, group_document, group_paths
-from .writer import LOCK
+from .root import FILE, LOCK, Root, document, group_document, group_paths
 
 _ASIDE = ".creating-"
 _ABANDONED_SECONDS = 60.0
-
-
-def document(node: dict[str, Any]) -> bytes:
-    """Gives the bytes of a node's `zarr.json`."""
-    return json.dumps(node, indent=2).encode()
 
 
 def create(path: Path, root: Root, *, overwrite: bool = False) -> Lock:

@@ -20,6 +20,7 @@ from .errors import CorruptionError, FormatError, NotFoundError
 from .schema import Schema
 
 FILE = "zarr.json"
+LOCK = "writer.lock"
 FORMAT = 1
 GROUPS = ("steps", "final", "episodes")
 
@@ -208,6 +209,11 @@ def read_bytes(path: Path) -> bytes:
 def read_root(path: Path) -> Root:
     """Reads the root document of a vault."""
     return Root.decode(read_bytes(path), path)
+
+
+def document(node: Mapping[str, Any]) -> bytes:
+    """Gives the bytes of an inner node's `zarr.json`."""
+    return json.dumps(node, indent=2).encode()
 
 
 def group_document() -> dict[str, Any]:

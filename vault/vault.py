@@ -7,30 +7,27 @@ recorded steps, `read`, `vault[i]` and `load` give them back.
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from . import blocks, states, verify
+from .contents import Contents
 from .create import create
 from .describe import describe, treedef_of
-from .dtypes import NpArray
-from .episodes import Ends, Episode, EpisodeTable
+from .episodes import Ends, Episode
 from .errors import ClosedError
 from .flusher import Flusher
-from .loading import Wanted, load_buffer, load_trajectory
 from .reader import Snapshot, take_snapshot
-from .roles import Roles
-from .root import Gap, Root
+from .root import Root
 from .running import begin
-from .schema import Schema
 from .writer import Writer
 
 Mode = Literal["r", "a"]
 
 
-class Vault:
+class Vault(Contents):
     """Steps of many streams and their episodes, on disk.
 
     Use `Vault.create` or `Vault.open`; a vault is a context manager that closes itself.
@@ -251,188 +248,6 @@ class Vault:
         """Moves everything committed from the log into shards, where every Zarr reader sees it."""
         self._writing().seal()
 
-    # -- what it holds
-
-    @property
-    def schema(self) -> Schema:
-        """Leaves, streams, roles and columns."""
-        return self._now().schema
-
-    @property
-    def streams(self) -> int:
-        """`B`, environments side by side."""
-        return self.schema.streams
-
-    @property
-    def leaves(self) -> tuple[str, ...]:
-        """The leaves' names."""
-        return self.schema.names
-
-    @property
-    def roles(self) -> Roles:
-        """Which leaf plays which role."""
-        return self.schema.roles
-
-    @property
-    def length(self) -> int:
-        """Steps a stream."""
-        return self._now().state.length
-
-    @property
-    def num_steps(self) -> int:
-        """Steps of all streams."""
-        return self.length * self.streams
-
-    @property
-    def num_episodes(self) -> int:
-        """Episodes that ended."""
-        return self._now().state.episodes
-
-    @property
-    def block_steps(self) -> int:
-        """Steps a stream of one shard: a flush of a multiple goes straight to shards."""
-        return self.schema.block
-
-    @property
-    def gaps(self) -> tuple[Gap, ...]:
-        """Where consecutive rows are not consecutive steps."""
-        return self._now().gaps
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """The facts given at creation."""
-        return dict(self._now().root.attributes)
-
-    @property
-    def card(self) -> dict[str, Any]:
-        """Facts about the dataset."""
-        return dict(self._now().root.card)
-
-    @property
-    def episodes(self) -> EpisodeTable:
-        """The episodes that ended, in the order of their ends."""
-        return self._now().episodes()
-
-    @property
-    def open_episodes(self) -> EpisodeTable:
-        """The episodes that run, at most one a stream; their id is -1."""
-        return self._now().running()
-
-    # -- reading
-
-    def __len__(self) -> int:
-        return self.num_episodes
-
-    def __bool__(self) -> bool:
-        return True  # an empty vault is a vault
-
-    def __iter__(self) -> Iterator[Episode]:
-        return (self[i] for i in range(len(self)))
-
-    def __getitem__(self, episode: int) -> Episode:
-        """Reads an episode, by its id; negative ids count from the end."""
-        snapshot = self._now()
-        table = snapshot.episodes()
-        place = episode + table.num_rows if episode < 0 else episode
-        if not 0 <= place < table.num_rows:
-            raise IndexError(f"There is no episode {episode}: the vault holds {table.num_rows}.")
-        return blocks.read_episode(snapshot, table, place)
-
-    def read_numpy(
-        self,
-        start: int | None = None,
-        stop: int | None = None,
-        *,
-        timesteps: int | None = None,
-        percentiles: tuple[float, float] | None = None,
-        leaves: Sequence[str] | None = None,
-        streams: slice | None = None,
-    ) -> Any:
-        """Reads steps as NumPy, dtypes as they were written; PRNG keys as their data.
-
-        Args:
-          start: first step; negative counts from the end.
-          stop: after the last step; negative counts from the end.
-          timesteps: the last so many steps, instead.
-          percentiles: the steps between two percentiles of the length, instead.
-          leaves: names of leaves; all by default.
-          streams: a run of streams; all by default.
-
-        Returns:
-          Leaves `[B, T, ...]` in plain containers; `{name: leaf}` where `leaves` is given. A leaf that one
-          inner chunk holds is a read-only view of the file; copy it to change it.
-        """
-        snapshot = self._now()
-        first, last = blocks.span(snapshot.state.length, start, stop, timesteps, percentiles)
-        chosen = slice(None) if streams is None else blocks.run_of(streams, snapshot.schema.streams)
-        names = snapshot.schema.names if leaves is None else tuple(leaves)
-        arrays = {name: snapshot.read(name, first, last, chosen) for name in names}
-        return arrays if leaves is not None else snapshot.schema.tree.rebuild(list(arrays.values()))
-
-    def read(
-        self,
-        start: int | None = None,
-        stop: int | None = None,
-        *,
-        timesteps: int | None = None,
-        percentiles: tuple[float, float] | None = None,
-        leaves: Sequence[str] | None = None,
-        device: Any = None,
-        like: Any = None,
-    ) -> Any:
-        """Reads steps as a trajectory buffer's state: full, so that it can be sampled at once.
-
-        Arguments as in `read_numpy`, and `device` and `like` as in `load`.
-        """
-        snapshot = self._now()
-        first, last = blocks.span(snapshot.state.length, start, stop, timesteps, percentiles)
-        return load_trajectory(snapshot, self._wanted(first, last, leaves=leaves, device=device, like=like))
-
-    def load(
-        self,
-        buffer: Any,
-        *,
-        start: int | None = None,
-        stop: int | None = None,
-        leaves: Sequence[str] | None = None,
-        device: Any = None,
-        like: Any = None,
-    ) -> Any:
-        """Loads the vault into a buffer: a state that can be sampled under jit at once.
-
-        The state holds every step asked for, whatever the buffer's own capacity; where that is larger, there
-        is room for more. A state loaded up to the vault's end goes on with the vault when it is written.
-
-        Args:
-          buffer: a uniform buffer.
-          start: first step; the first by default.
-          stop: after the last step; the end by default.
-          leaves: names of leaves; all by default.
-          device: a JAX device or sharding; JAX's default by default.
-          like: an example of a step, for its container types (named tuples, dataclasses).
-
-        Returns:
-          The buffer's state, leaves `[B, T, ...]`.
-        """
-        snapshot = self._now()
-        first, last = blocks.span(snapshot.state.length, start, stop, None, None)
-        return load_buffer(
-            snapshot, buffer, self._wanted(first, last, leaves=leaves, device=device, like=like)
-        )
-
-    def finals(self, leaf: str) -> NpArray:
-        """Reads a leaf's final rows of all ended episodes, `[E, ...]`; zeros where `final_known` is false.
-
-        Raises:
-          ValueError: if the leaf has no final rows.
-        """
-        snapshot = self._now()
-        if leaf not in snapshot.schema.finals:
-            raise ValueError(
-                f"The leaf {leaf!r} has no final rows: those with are {list(self.schema.finals)}."
-            )
-        return snapshot.finals(leaf)
-
     def verify(self, *, deep: bool = True, progress: Any = None) -> verify.Report:
         """Checks the vault: every checksum (with `deep`), record, length and episode row.
 
@@ -474,11 +289,6 @@ class Vault:
                 f"`{verb}` wants a vault of one stream: this one has {self.streams}. Flush a buffer's state "
                 "with `write`, or make the vault with streams=1."
             )
-
-    def _wanted(
-        self, start: int, stop: int, *, leaves: Sequence[str] | None, device: Any, like: Any
-    ) -> Wanted:
-        return Wanted(start, stop, leaves, device, self._treedef if like is None else treedef_of(like))
 
 
 def _let_go(flusher: Flusher) -> None:

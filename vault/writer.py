@@ -25,12 +25,11 @@ from .episodes import Rows
 from .errors import ConflictError
 from .files import TEMPORARY, Lock, storage_errors
 from .files import replace as replace_file
-from .root import FILE, Gap, Mark, Running, read_root
+from .root import FILE, LOCK, Gap, Mark, Running, document, read_root
 from .seal import Seal, Sealed
 from .store import STALE_LOCK
 from .tail import Block, State, Tail
 
-LOCK = "writer.lock"
 _WAITING_BLOCKS = 2  # full blocks in memory before a flush waits for the sealer
 
 _IN_USE = 1 << 62  # the stop of a log file that has no record yet
@@ -358,8 +357,6 @@ class Writer:
 
     def _write_array_documents(self) -> None:
         """Gives every array's own `zarr.json` its length, for readers that know no consolidated metadata."""
-        from .create import document
-
         for array in self.root.arrays():
             path, data = self.path / array.path / FILE, document(array.to_dict())
             if not path.exists() or path.read_bytes() != data:
