@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
 import pytest
 from d4rl_files import HORIZONS, columns, families, policy, write
@@ -244,10 +245,14 @@ def after_writing(monkeypatch: pytest.MonkeyPatch, do: Callable[[Path], None]) -
 
 
 def flip(array: Path, byte: int) -> None:
-    """Flips the lowest bit of a byte of the array's first value."""
+    """Flips the lowest bit of a byte of the array's first value, and mends the checksum behind its chunk."""
     (shard,) = (file for file in array.iterdir() if file.name.startswith("c."))
+    node = json.loads((array / "zarr.json").read_text())
+    shape = node["codecs"][0]["configuration"]["chunk_shape"]
+    size = int(np.prod(shape)) * np.dtype(node["data_type"]).itemsize
     data = bytearray(shard.read_bytes())
     data[byte] ^= 1
+    data[size : size + 4] = google_crc32c.value(bytes(data[:size])).to_bytes(4, "little")
     shard.write_bytes(data)
 
 
