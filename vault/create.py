@@ -26,8 +26,8 @@ def create(path: Path, root: Root, *, overwrite: bool = False) -> Lock:
       StorageError: if the disk refuses; nothing is left behind.
     """
     path = path.absolute()
-    _check_free(path, overwrite=overwrite)
     with storage_errors(path, "create the vault"):
+        _check_free(path, overwrite=overwrite)
         make_directories(path.parent)
         _sweep(path)
         aside = path.with_name(f".{path.name}{_ASIDE}{secrets.token_hex(4)}")
@@ -45,6 +45,8 @@ def create(path: Path, root: Root, *, overwrite: bool = False) -> Lock:
             _put_in_place(aside, path)
         except BaseException:
             lock.release()
+            if old.exists() and not path.exists():
+                old.rename(path)
             shutil.rmtree(aside, ignore_errors=True)
             raise
         shutil.rmtree(old, ignore_errors=True)
