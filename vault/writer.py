@@ -25,7 +25,7 @@ from .episodes import Rows
 from .errors import ConflictError
 from .files import TEMPORARY, Lock, storage_errors
 from .files import replace as replace_file
-from .root import FILE, LOCK, Gap, Mark, Running, document, read_root
+from .root import FILE, LOCK, Gap, Mark, Root, Running, document, read_root
 from .seal import Seal, Sealed
 from .store import STALE_LOCK
 from .tail import Block, State, Tail
@@ -77,13 +77,16 @@ class Writer:
         self._sealing: Future[None] | None = None
         self._log: log.LogFile | None = None
         try:
-            self._recover()
+            self._recover(new=lock is not None)
         except BaseException:
             self._lock.release()
             raise
 
-    def _recover(self) -> None:
-        """Takes what is committed from the disk, and removes what a crash or a failure left there."""
+    def _recover(self, *, new: bool = False) -> None:
+        """Takes what is committed from the disk, and removes what a crash or a failure left there.
+
+        In a vault that was made this moment there is nothing to remove.
+        """
         root = read_root(self.path)
         self.root, self.schema = root, root.schema
         self.state = State(root.length, root.episodes, root.sequence, root.running, root.added)
@@ -98,14 +101,19 @@ class Writer:
         for record, number in replayed.records:
             self._accept(record)
             self._log_stops[number] = record.stop
-        with storage_errors(self.path, "recover"):
-            replayed.keep(directory)
-            self._next_log = replayed.tidy(directory)
-            for array in root.arrays():
-                for pattern in (STALE_LOCK, f"*{TEMPORARY}"):
-                    for stale in (self.path / array.path).glob(pattern):
-                        stale.unlink()
+        self._next_log = root.log
+        if not new:
+            with storage_errors(self.path, "recover"):
+                replayed.keep(directory)
+                self._next_log = replayed.tidy(directory)
+                self._sweep(root)
         self._sure = True
+
+    def _sweep(self, root: Root) -> None:
+        for array in root.arrays():
+            for pattern in (STALE_LOCK, f"*{TEMPORARY}"):
+                for stale in (self.path / array.path).glob(pattern):
+                    stale.unlink()
 
     @contextmanager
     def _changing(self) -> Generator[None]:
