@@ -45,7 +45,7 @@ class Run:
         self.path, self.faults = folder / "one.vault", faults
         self.counter, self.errors = 0, list[str]()
         self.acknowledged, self.given_up = list[int](), list[int]()
-        self.vault = self._until_it_works(lambda: Vault.create(self.path, steps=STEP, block=BLOCK))
+        self.vault = self._until_it_works(self._create)
 
     def go(self) -> None:
         for item in PLAN:
@@ -56,6 +56,11 @@ class Run:
             else:
                 self._until_it_works(lambda steps=item: self._flush(steps))
         self.vault.close()
+
+    def _create(self) -> Vault:
+        if self.path.exists():  # the disk did not let a vault go whose creation failed: it is whole
+            return Vault.open(self.path, mode="a")
+        return Vault.create(self.path, steps=STEP, block=BLOCK)
 
     def _flush(self, steps: int) -> None:
         x = np.arange(self.counter, self.counter + steps)

@@ -6,6 +6,7 @@ import shutil
 import signal
 
 import pytest
+import tensorstore  # noqa: F401 - an interrupt while it is first imported is not ours to bear
 from durable_history import RecordingHistory, compare
 from strongbax.vault import StrongbaxError, Vault
 
