@@ -278,3 +278,13 @@ def test_what_crashes_leave_behind_means_nothing(case):
             assert contents.differs(vault) is None
             assert vault.verify().problems == []
     assert list(path.rglob("*.__lock")) == []
+
+
+def test_a_lost_empty_log_folder_is_made_anew(case):
+    """Tools that copy no empty folders lose `log/` of a closed vault: it is read and written all the same."""
+    path, contents = case("closed")
+    shutil.rmtree(path / "log")
+    for mode in MODES:
+        with Vault.open(path, mode=mode) as vault:
+            assert contents.differs(vault) is None
+    assert (path / "log").is_dir()

@@ -1,5 +1,6 @@
 """Every kind of state is flushed: JAX's and NumPy's, replicated, pmapped, vmapped, built by hand, donated."""
 
+import asyncio
 import dataclasses
 import functools
 from types import SimpleNamespace
@@ -212,6 +213,21 @@ def test_of_a_lapped_loaded_state_nothing_is_guessed(tmp_path):
             state = add(state, small(numbers(3 * turn, 3 * turn + 3)))
         with pytest.raises(ConflictError):
             vault.write(state)
+
+
+def test_vaults_work_in_an_event_loop(tmp_path):
+    """Everything works where an event loop runs already, as in a notebook."""
+    ring = Ring(1, CAPACITY)
+    ring.add(Source().steps(4))
+
+    async def cell() -> int:
+        with Vault.create(tmp_path / "a.vault", steps=one_step(), block=4) as vault:
+            vault.write(ring.state(), wait=False)
+            vault.read()
+            return vault.write(ring.state())
+
+    assert asyncio.run(cell()) == 0
+    assert Vault.open(tmp_path / "a.vault").length == 4
 
 
 def test_leaves_read_as_a_state_are_sampled(tmp_path):
