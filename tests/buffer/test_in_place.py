@@ -1,0 +1,132 @@
+"""Donated states are written in place: the compiled programs hold no second state."""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import strongbax.buffer as fbx
+
+STEP = {"obs": jnp.zeros(17), "pixels": jnp.zeros((8, 8), jnp.uint8), "done": jnp.zeros((), bool)}
+CAPACITY = 4096
+KEY = jax.random.key(0)
+
+
+@functools.cache
+def case(name):
+    """A buffer of about 0.6 MB, and what is added to it."""
+    buffer, lead = {
+        "trajectory": (fbx.make_trajectory_buffer(4, 8, 5, 1, 5, max_length_time_axis=CAPACITY // 4), (4, 6)),
+        "flat": (fbx.make_flat_buffer(CAPACITY, 4, 8, add_batch_size=4), (4,)),
+        "item": (fbx.make_item_buffer(CAPACITY, 4, 8, True, True), (4, 6)),
+    }[name]
+    return buffer, buffer.init(STEP), jax.tree.map(lambda x: jnp.ones((*lead, *x.shape), x.dtype), STEP)
+
+
+def nbytes(tree):
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+
+
+def assert_in_place(function, state, *args):
+    """The state's buffers are reused for the output, nothing like them is temporary, none is copied."""
+    compiled = jax.jit(function, donate_argnums=0).lower(state, *args).compile()
+    memory, text, size = compiled.memory_analysis(), compiled.as_text(), nbytes(state)
+    assert memory.alias_size_in_bytes >= size
+    assert memory.temp_size_in_bytes < size / 10
+    assert "input_output_alias" in text
+    for leaf in jax.tree.leaves(state.experience):
+        whole = ",".join(map(str, leaf.shape))
+        assert not re.search(rf"= \w+\[{whole}\]\S* copy\(", text)
+
+
+BUFFERS = pytest.mark.parametrize("name", ["trajectory", "flat", "item"])
+
+
+@BUFFERS
+def test_add_is_in_place(name):
+    """A donated `add` reuses the state."""
+    buffer, state, batch = case(name)
+    assert_in_place(buffer.add, state, batch)
+
+
+@BUFFERS
+def test_add_then_sample_is_in_place(name):
+    """Adding and then sampling in one program needs no second state."""
+    buffer, state, batch = case(name)
+
+    def step(state, batch, key):
+        state = buffer.add(state, batch)
+        return state, buffer.sample(state, key)
+
+    assert_in_place(step, state, batch, KEY)
+
+
+@BUFFERS
+def test_sample_and_add_is_in_place(name):
+    """Sampling and then adding in one program needs no second state, where the plain order does."""
+    buffer, state, batch = case(name)
+    assert_in_place(lambda s, b, k: fbx.sample_and_add(buffer, s, k, b), state, batch, KEY)
+
+
+def test_the_plain_order_is_not_in_place():
+    """What `sample_and_add` is there for: if this fails, XLA orders reads and writes by itself."""
+    buffer, state, batch = case("flat")
+    plain = jax.jit(lambda s, b, k: (buffer.sample(s, k), buffer.add(s, b)), donate_argnums=0)
+    assert plain.lower(state, batch, KEY).compile().memory_analysis().temp_size_in_bytes > nbytes(state) / 2
+
+
+def test_sample_and_add_is_in_place_in_a_scan():
+    """A training loop that samples before it adds carries one state."""
+    buffer, state, batch = case("item")
+
+    def loop(state, batch, keys):
+        return jax.lax.scan(lambda s, k: fbx.sample_and_add(buffer, s, k, batch), state, keys)
+
+    assert_in_place(loop, state, batch, jax.random.split(KEY, 4))
+
+
+@BUFFERS
+def test_sample_and_add_gives_what_the_two_calls_give(name):
+    """The sample is of the state before, and the state is the one after."""
+    buffer, state, batch = case(name)
+    state = buffer.add(state, jax.tree.map(jnp.zeros_like, batch))
+    after, sample = fbx.sample_and_add(buffer, state, KEY, batch)
+    jax.tree.map(np.testing.assert_array_equal, sample, buffer.sample(state, KEY))
+    jax.tree.map(np.testing.assert_array_equal, after, buffer.add(state, batch))
+
+
+def test_sample_and_add_takes_every_kind_of_leaf():
+    """Small floats, complex numbers, PRNG keys and leaves of no size are ordered too."""
+    step = {
+        "float8": jnp.zeros((), "float8_e4m3fn"),
+        "complex": jnp.zeros((), "complex64"),
+        "key": KEY,
+        "none": jnp.zeros((0, 2)),
+    }
+    buffer = fbx.make_item_buffer(4, 1, 2)
+    state, sample = fbx.sample_and_add(buffer, buffer.add(buffer.init(step), step), KEY, step)
+    assert int(state.current_index) == 2
+    assert sample.experience["key"].shape == (2,)
+
+
+@BUFFERS
+def test_init_makes_one_state(name):
+    """Compiled, `init` gives one state and works on nothing; run eagerly, it makes each leaf once."""
+    buffer, state, _ = case(name)
+    memory = jax.jit(buffer.init).lower(STEP).compile().memory_analysis()
+    assert memory.output_size_in_bytes < 1.01 * nbytes(state)
+    assert memory.temp_size_in_bytes < nbytes(state) / 100
+    made = [v.aval.size for e in jax.make_jaxpr(buffer.init)(STEP).eqns for v in e.outvars]
+    assert sum(size >= CAPACITY for size in made) == len(jax.tree.leaves(state.experience))
+
+
+def test_a_donated_state_is_gone():
+    """Donation is real: the old state's arrays are deleted, and its memory is that of the new one."""
+    buffer, state, batch = case("item")
+    state = jax.tree.map(jnp.array, state)
+    before = state.experience["obs"].unsafe_buffer_pointer()
+    new = jax.jit(buffer.add, donate_argnums=0)(state, batch)
+    assert state.experience["obs"].is_deleted()
+    assert new.experience["obs"].unsafe_buffer_pointer() == before
