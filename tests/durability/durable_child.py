@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import durable_compare
 import durable_history
 import jax  # noqa: F401 - imported before the first fork, not after each
 import numcodecs.zstd  # noqa: F401
@@ -103,11 +104,11 @@ def read(path: str, kind: str, events: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         vault.refresh()
-        writes = durable_history.compare_end(vault, history)
+        writes = durable_compare.compare_end(vault, history)
         assert writes >= newest, f"{writes} writes after {newest} were there"
         newest, looks = writes, looks + 1
         if looks % 20 == 0:
-            assert durable_history.compare_end(old, history) == kept
+            assert durable_compare.compare_end(old, history) == kept
             old.refresh()
             kept = history.held(old.length)
     say(f"read {looks}")

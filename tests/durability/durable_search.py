@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from durable_compare import compare
 from durable_disk import Disk, Image, digest, lay_out
-from durable_history import HISTORIES, History, compare
+from durable_history import HISTORIES, History
 from durable_trace import Call, calls, record
 from strongbax.vault import NotFoundError, Vault
 

@@ -7,7 +7,8 @@ import signal
 
 import pytest
 import tensorstore  # noqa: F401 - an interrupt while it is first imported is not ours to bear
-from durable_history import RecordingHistory, compare
+from durable_compare import compare
+from durable_history import RecordingHistory
 from strongbax.vault import StrongbaxError, Vault
 
 

@@ -5,7 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from durable_history import HISTORIES, History, RecordingHistory, compare
+from durable_compare import compare
+from durable_history import HISTORIES, History, RecordingHistory
 from durable_nursery import Child, Nursery
 from strongbax.vault import NotFoundError, Vault
 

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from durable_history import RecordingHistory, RingHistory, compare
+from durable_compare import compare
+from durable_history import RecordingHistory, RingHistory
 from strongbax.vault import ConflictError, StorageError, Vault
 
 STREAMS, CAPACITY, ADDED = 2, 16, 4

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 import zarr
-from durable_history import COLUMNS, HISTORIES, History, named, steps
+from durable_compare import COLUMNS
+from durable_history import HISTORIES, History, named, steps
 from durable_nursery import CHILD
 
 LAST = 100  # steps and episodes that are compared at each look with zarr

@@ -7,7 +7,8 @@ left there without cutting it first: a longer one lends its end to the shard. Th
 import json
 
 import pytest
-from durable_history import RecordingHistory, compare
+from durable_compare import compare
+from durable_history import RecordingHistory
 from strongbax.vault import Vault
 
 HISTORY = RecordingHistory()

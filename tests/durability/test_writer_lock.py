@@ -6,7 +6,8 @@ import signal
 import threading
 
 import pytest
-from durable_history import RecordingHistory, compare
+from durable_compare import compare
+from durable_history import RecordingHistory
 from strongbax.vault import LockedError, StrongbaxError, Vault
 
 HISTORY = RecordingHistory()
