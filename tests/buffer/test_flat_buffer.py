@@ -33,8 +33,8 @@ def test_pairs_follow_each_other(add_sequences, add_batch_size):
 def test_the_sample_is_a_named_pair():
     """The experience of a sample is an `ExperiencePair` with the step's own containers."""
     buffer = fbx.make_flat_buffer(4, 1, 3, True)
-    state = buffer.add(buffer.init({"a": (0.0,)}), {"a": (np.ones(2, np.float32),)})
-    pair = buffer.sample(state, jax.random.key(0)).experience
+    state = buffer.init({"a": (0.0,)})
+    pair = jax.eval_shape(buffer.sample, state, jax.random.key(0)).experience
     assert isinstance(pair, ExperiencePair)
     assert pair.first["a"][0].shape == pair.second["a"][0].shape == (3,)
 

@@ -36,8 +36,8 @@ def test_a_sample_holds_items():
     state = buffer.init(jnp.zeros(2, jnp.int32))
     for first in (0, 3):
         state = buffer.add(state, np.repeat(np.arange(first, first + 3, dtype=np.int32)[:, None], 2, axis=1))
-    assert buffer.sample(state, jax.random.key(0)).experience.shape == (4, 2)
-    drawn = item_buffer.sample(state, jax.random.key(0), batch_size=200).experience
+    assert jax.eval_shape(buffer.sample, state, jax.random.key(0)).experience.shape == (4, 2)
+    drawn = jax.jit(item_buffer.sample, static_argnums=2)(state, jax.random.key(0), 200).experience
     assert set(np.asarray(drawn[:, 0]).tolist()) == {2, 3, 4, 5}
 
 

@@ -155,6 +155,6 @@ def test_the_functions_of_the_module_take_flashbax_arguments():
     """`sample` and `can_sample` of the module take the names and the order that Flashbax gives them."""
     state = BUFFER.add(BUFFER.init(STEP), steps(0, 5))
     bound = BUFFER.sample(state, jax.random.key(2))
-    free = sample(state, jax.random.key(2), 16, 3, 1)
+    free = jax.jit(sample, static_argnums=(2, 3, 4))(state, jax.random.key(2), 16, 3, 1)
     jax.tree.map(np.testing.assert_array_equal, bound, free)
     assert bool(can_sample(state, 4))

@@ -45,7 +45,7 @@ def test_every_valid_window_is_equally_likely(streams, capacity, added, length, 
 
 def test_integers_are_those_of_randint():
     """The bits drawn in one call give what `jax.random.randint` gives, for spans from none to large."""
-    spans = np.array([0, 1, 2, 3, 64, 1_000_003, 2**30, 2**31 - 1], np.int32)
+    spans = np.array([0, 3, 1_000_003, 2**31 - 1], np.int32)
     keys = jax.random.split(jax.random.key(5), len(spans))
     drawn = jax.jit(lambda k, n: uniform._integers(list(k), list(n), size=100))(keys, spans)
     wanted = [randint(key, (100,), 0, span) for key, span in zip(keys, spans, strict=True)]
