@@ -69,6 +69,10 @@ class ArraySpec:
         """The stored form of the dtype."""
         return stored_form(self.dtype)
 
+    def _label(self) -> str:
+        """Names the array for a dimension that no other array has."""
+        return self.path.split("/", 1)[1].replace("/", ".")
+
     def stored_shape(self) -> tuple[int, ...]:
         """Shape on disk, with the trailing axis of dtypes that need one."""
         return (*self.shape, *self.stored.trailing)
@@ -97,7 +101,7 @@ class ArraySpec:
             "fill_value": _fill(self.stored.base),
             "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
             "attributes": {DTYPE: dtype_name(self.dtype)} if own else {},
-            "dimension_names": [*self.names, *(f"{self.names[-1]}_unit" for _ in trailing)],
+            "dimension_names": [*self.names, *(f"{self._label()}_unit" for _ in trailing)],
         }
 
     @classmethod

@@ -123,6 +123,7 @@ class Root:
         """Gives the bytes of the root `zarr.json`."""
         arrays = {array.path: array.to_dict() for array in self.arrays()}
         nodes = {group: group_document() for group in group_paths(list(arrays))} | arrays
+        nodes = dict(sorted(nodes.items()))  # zarr-python wants the children of a group side by side
         own = {
             "format": FORMAT,
             "crc32c": "00000000",

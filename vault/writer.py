@@ -23,7 +23,7 @@ from . import log
 from .dtypes import NpArray
 from .episodes import Rows
 from .errors import ConflictError
-from .files import TEMPORARY, Lock, storage_errors
+from .files import TEMPORARY, Lock, make_directories, storage_errors
 from .files import replace as replace_file
 from .root import FILE, LOCK, Gap, Mark, Root, Running, document, read_root
 from .seal import Seal, Sealed
@@ -104,6 +104,7 @@ class Writer:
         self._next_log = root.log
         if not new:
             with storage_errors(self.path, "recover"):
+                make_directories(directory)  # an empty folder is lost by git and by archives
                 replayed.keep(directory)
                 self._next_log = replayed.tidy(directory)
                 self._sweep(root)
