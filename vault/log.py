@@ -16,7 +16,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import google_crc32c
 import numpy as np
@@ -35,6 +35,8 @@ MAGIC = b"SBXR"
 HEADER = struct.Struct("<4sIQQQQQII8x")
 _CHECKED = 8  # the header's crc covers what follows these bytes
 _IOV_MAX = 512
+
+Part: TypeAlias = bytes | Any  # bytes, or a read-only array of them
 
 _logger = logging.getLogger(__name__)
 
@@ -81,7 +83,7 @@ def file_numbers(directory: Path) -> list[int]:
     return sorted(int(path.stem) for path in directory.glob("*.log") if path.stem.isdigit())
 
 
-def encode(record: Record, schema: Schema) -> list[bytes | memoryview]:
+def encode(record: Record, schema: Schema) -> list[Part]:
     """Gives the record's bytes, in pieces that can be written at once."""
     leaves = [_leaf_part(record.leaves[leaf.name], leaf.codec) for leaf in schema.leaves]
     meta: dict[str, Any] = {
@@ -99,10 +101,10 @@ def encode(record: Record, schema: Schema) -> list[bytes | memoryview]:
     ]
     if len(record.rows):
         small.append(_episode_part(record.rows, schema))
-    parts: list[bytes | memoryview] = [b"".join(small), *leaves]
+    parts: list[Part] = [b"".join(small), *leaves]
     crc = 0
     for part in parts:
-        crc = _extend(crc, part)
+        crc = google_crc32c.extend(crc, part)
     size = sum(len(part) for part in parts)
     fields = (
         record.sequence,
@@ -134,7 +136,7 @@ def decode(data: memoryview, offset: int, schema: Schema) -> tuple[Record, int] 
     if magic != MAGIC or header_crc != google_crc32c.value(header[_CHECKED:]) or start + size > len(data):
         return None
     payload = data[start : start + size]
-    if _extend(0, payload) != crc:
+    if google_crc32c.value(read_only(payload)) != crc:
         return None
     try:
         record = _decode_payload(payload, schema, (sequence, row, steps, episode, episodes))
@@ -315,7 +317,7 @@ class LogFile:
         self._size = 0
         sync_directory(directory)
 
-    def append(self, parts: list[bytes | memoryview]) -> int:
+    def append(self, parts: list[Part]) -> int:
         """Appends a record and makes it durable; if the disk refuses, the file is as it was.
 
         Returns:
@@ -363,14 +365,10 @@ class _Cursor:
         return np.frombuffer(self.bytes(count * dtype.itemsize), dtype).reshape(shape).copy()
 
 
-def _extend(crc: int, part: bytes | memoryview) -> int:
-    return google_crc32c.extend(crc, part if isinstance(part, bytes) else read_only(part))
-
-
-def _leaf_part(values: NpArray, codec: str) -> bytes | memoryview:
+def _leaf_part(values: NpArray, codec: str) -> Part:
     if codec != NONE and values.size:
         return compress(values)
-    return values.reshape(-1).view(np.uint8).data.toreadonly()
+    return read_only(values.reshape(-1).view(np.uint8))
 
 
 def _episode_part(rows: Rows, schema: Schema) -> bytes:

@@ -157,7 +157,6 @@ def read_flags(roles: Roles, rows: Mapping[str, NpArray], streams: int, steps: i
         agents = tuple(range(2, values.ndim))
         return np.asarray(values.all(axis=agents)) if agents else values
 
-    none = np.zeros((streams, steps), np.bool_)
     terminated, truncated = flag(roles.terminated), flag(roles.truncated)
     is_last, is_first, done, alive = (
         flag(leaf) for leaf in (roles.is_last, roles.is_first, roles.done, roles.discount)
@@ -166,10 +165,13 @@ def read_flags(roles: Roles, rows: Mapping[str, NpArray], streams: int, steps: i
         terminated = ~alive if done is None else done & ~alive
     elif terminated is None and done is not None:
         terminated = done if truncated is None else done & ~truncated
-    terminated = none if terminated is None else terminated
+    if terminated is None:
+        terminated = np.zeros((streams, steps), np.bool_)
     if truncated is None:
-        truncated = none if done is None else done & ~terminated
-    ends = terminated | truncated
+        truncated = np.zeros((streams, steps), np.bool_) if done is None else done & ~terminated
+        ends = terminated if done is None else terminated | truncated
+    else:
+        ends = terminated | truncated
     for other in (is_last, done):
         ends = ends if other is None else ends | other
     return Flags(ends, is_first, terminated, truncated)

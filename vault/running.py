@@ -30,9 +30,13 @@ def stops_of(flags: Flags, running: Running, time: int) -> tuple[NpArray, Ends]:
     """
     streams, steps = flags.last.shape
     if flags.first is None:
-        at, stream = np.nonzero(flags.last.T)
+        if streams == 1:
+            at = flags.last[0].nonzero()[0]
+            stream = np.zeros(len(at), np.int32)
+        else:
+            at, stream = np.nonzero(flags.last.T)
         ends = Ends(at + 1, flags.terminated[stream, at], flags.truncated[stream, at])
-        return stream.astype(np.int32), ends
+        return stream.astype(np.int32, copy=False), ends
     stop = np.zeros((streams, steps + 1), np.bool_)
     stop[:, 1:] = flags.last
     stop[:, :steps] |= flags.first
@@ -75,7 +79,7 @@ def advance(
     if count == 0:
         return Running(running.start, running.total + _total(schema, reward)), empty_rows(schema)
     # Ends in the order of memory: stream by stream, each in time order.
-    order = np.argsort(streams, kind="stable") if schema.streams > 1 else np.arange(count)
+    order: Any = np.argsort(streams, kind="stable") if schema.streams > 1 else slice(None)
     stream, stop = streams[order], np.asarray(ends.stop)[order]
     first = np.ones(count, np.bool_)
     first[1:] = stream[1:] != stream[:-1]
@@ -88,8 +92,10 @@ def advance(
     start, total = running.start.copy(), running.total + tails
     start[stream[last]] = time + stop[last]
     total[stream[last]] = tails[stream[last]]
-    inverse = np.empty_like(order)
-    inverse[order] = np.arange(count)
+    inverse: Any = order
+    if schema.streams > 1:
+        inverse = np.empty_like(order)
+        inverse[order] = np.arange(count)
     columns = {
         "stream": streams,
         "start": starts[inverse],
@@ -159,15 +165,18 @@ def _sums(
     streams, shape = schema.streams, schema.return_shape
     if reward is None:
         return np.zeros((len(stream), *shape)), np.zeros((streams, *shape))
-    everyone, ended = np.arange(streams), np.bincount(stream, minlength=streams)
-    behind = ended.cumsum()
-    place = np.arange(len(stream)) + stream  # of the bound before each end
-    bounds = np.empty(streams + len(stream), np.int64)
-    bounds[everyone + behind - ended] = everyone * steps
-    bounds[place + 1] = stream * steps + stop
+    if streams == 1:
+        bounds, place, rest = np.concatenate(([0], stop)), slice(0, len(stop)), slice(len(stop), None)
+    else:
+        everyone, ended = np.arange(streams), np.bincount(stream, minlength=streams)
+        rest = everyone + ended.cumsum()  # of each stream's last bound
+        place = np.arange(len(stream)) + stream  # of the bound before each end
+        bounds = np.empty(streams + len(stream), np.int64)
+        bounds[rest - ended] = everyone * steps
+        bounds[place + 1] = stream * steps + stop
     # reduceat wants its indices inside the array, and sums one element where two bounds are equal.
     values = np.zeros((streams * steps + 1, *shape))
     values[:-1] = reward.reshape(streams * steps, *shape)
     sums = np.add.reduceat(values, bounds, axis=0)
     sums[:-1][bounds[1:] == bounds[:-1]] = 0
-    return sums[place], sums[everyone + behind]
+    return sums[place], sums[rest]
