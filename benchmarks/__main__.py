@@ -25,9 +25,7 @@ def main() -> None:
     options = _options()
     console, who = Console(width=160), installed()
     if FLASHBAX not in who:
-        console.print(
-            "Flashbax is not installed and is passed over: `pip install -e '.[bench]'`.", markup=False
-        )
+        console.print("Flashbax is passed over: `pip install -e .\\[bench]` brings it.")
     works: list[Work] = []
     with disk.scratch(options.dir) as directory:
         about = machine.describe(directory)
