@@ -1,5 +1,6 @@
 """Verifying: every checksum, record, length and episode row, and a plain list of what is wrong."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from .arrays import ArraySpec
 from .errors import CorruptionError, StrongbaxError
 from .reader import Snapshot, take_snapshot
+from .root import FILE
 from .shards import ShardReader
 
 Progress = Callable[[int, int], None]
@@ -51,6 +53,8 @@ def verify(path: Path, *, deep: bool = True, progress: Progress | None = None) -
     except CorruptionError as error:
         report.problems.append(str(error))
         return report
+    for array in snapshot.root.arrays():
+        _check_document(path, array, report)
     tasks = list(_shards(snapshot))
     size = 0
     for done, (array, shard, rows) in enumerate(tasks):
@@ -74,6 +78,25 @@ def verify(path: Path, *, deep: bool = True, progress: Progress | None = None) -
             "returned, or damaged since."
         )
     return report
+
+
+def _check_document(path: Path, array: ArraySpec, report: Report) -> None:
+    """Checks an array's own `zarr.json`, by which readers go that know no consolidated metadata.
+
+    Its length lags while a writer is at work; everything else never changes.
+    """
+    file = path / array.path / FILE
+    try:
+        found = json.loads(file.read_bytes())
+        same = isinstance(found, dict) and found | {"shape": None} == array.to_dict() | {"shape": None}
+        length = found["shape"][array.axis] if same else 0
+    except (OSError, ValueError, TypeError, LookupError):
+        same, length = False, 0
+    if not same or not 0 <= length <= array.shape[array.axis]:
+        report.problems.append(
+            f"{array.path}/{FILE} is missing or damaged: plain Zarr readers may be misled. The root holds "
+            "what it should say; opening with mode='a' and closing writes it anew."
+        )
 
 
 def _shards(snapshot: Snapshot) -> Iterator[tuple[ArraySpec, int, int]]:
