@@ -225,7 +225,8 @@ def _flags(schema: Schema, episode: Episode, leaves: Mapping[str, NpArray]) -> t
     if steps and schema.roles.ends:
         last = {name: values[None, -1:] for name, values in leaves.items()}
         flags = read_flags(schema.roles, last, 1, 1)
-        terminated, truncated = bool(flags.terminated[0, 0]), bool(flags.truncated[0, 0])
+        terminated = bool(flags.terminated[0, 0])
+        truncated = flags.truncated is not None and bool(flags.truncated[0, 0])
     return (
         terminated if episode.terminated is None else episode.terminated,
         truncated if episode.truncated is None else episode.truncated,

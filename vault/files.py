@@ -17,17 +17,24 @@ from .errors import LockedError, StorageError
 TEMPORARY = ".new"  # suffix of a file that was not yet renamed; left by a crash, it means nothing
 
 
+def refused(error: OSError, path: Path, doing: str) -> OSError:
+    """Says in one sentence what the operating system refused; our own errors stay as they are."""
+    if isinstance(error, StorageError) or error.errno is None:
+        return error
+    mend = _MENDS.get(error.errno, "Nothing that was committed is lost.")
+    return StorageError(f"Could not {doing} {str(path)!r}: {os.strerror(error.errno)}. {mend}")
+
+
 @contextmanager
 def storage_errors(path: Path, doing: str) -> Generator[None]:
-    """Turns what the operating system refuses into a `StorageError` in one sentence."""
+    """Turns what the operating system refuses into a `StorageError`."""
     try:
         yield
     except OSError as error:
-        if isinstance(error, StorageError) or error.errno is None:
+        told = refused(error, path, doing)
+        if told is error:
             raise
-        mend = _MENDS.get(error.errno, "Nothing that was committed is lost.")
-        reason = os.strerror(error.errno)
-        raise StorageError(f"Could not {doing} {str(path)!r}: {reason}. {mend}") from error
+        raise told from error
 
 
 _MENDS = {

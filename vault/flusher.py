@@ -219,10 +219,10 @@ class Flusher:
 
     def _catch_up(self) -> None:
         """Forgets commits that are done; one that failed is raised once, and planning begins anew."""
-        failed = next((f for f in self._pending if f.done() and f.exception() is not None), None)
-        if failed is not None:
-            self.drain()
-        self._pending = [future for future in self._pending if not future.done()]
+        if self._pending:
+            if any(future.done() and future.exception() is not None for future in self._pending):
+                self.drain()
+            self._pending = [future for future in self._pending if not future.done()]
         if not self._pending:
             self._writer.settle()
             self.plan = self._writer.state

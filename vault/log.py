@@ -86,15 +86,12 @@ def file_numbers(directory: Path) -> list[int]:
 def encode(record: Record, schema: Schema) -> list[Part]:
     """Gives the record's bytes, in pieces that can be written at once."""
     leaves = [_leaf_part(record.leaves[leaf.name], leaf.codec) for leaf in schema.leaves]
-    meta: dict[str, Any] = {
-        "added": record.added.to_list() if record.added else None,
-        "leaves": [len(part) for part in leaves],
-    }
-    if record.gaps:
-        meta["gaps"] = [[gap.time, gap.lost] for gap in record.gaps]
-    text = json.dumps(meta).encode()
+    added = f"[{record.added.count}, {record.added.row}]" if record.added else "null"
+    gaps = f', "gaps": {[[gap.time, gap.lost] for gap in record.gaps]}' if record.gaps else ""
+    # Lists of integers print as JSON does; json.dumps would cost as much as the checksum.
+    text = f'{{"added": {added}, "leaves": {[len(part) for part in leaves]}{gaps}}}'.encode()
     small = [
-        struct.pack("<I", len(text)),
+        len(text).to_bytes(4, "little"),
         text,
         record.running.start.tobytes(),
         record.running.total.tobytes(),
@@ -372,7 +369,7 @@ def _leaf_part(values: NpArray, codec: str) -> Part:
 
 
 def _episode_part(rows: Rows, schema: Schema) -> bytes:
-    columns = [rows.columns[name].tobytes() for name in schema.column_dtypes()]
+    columns = [rows.columns[name].tobytes() for name in schema.column_dtypes]
     finals = [rows.finals[name].tobytes() for name in schema.finals]
     lengths = np.array([len(text) for text in rows.attributes], np.int64).tobytes()
     return b"".join([*columns, *finals, lengths, *rows.attributes])
@@ -380,7 +377,7 @@ def _episode_part(rows: Rows, schema: Schema) -> bytes:
 
 def _read_episodes(cursor: _Cursor, schema: Schema, count: int) -> Rows:
     shapes = {"return": schema.return_shape}
-    dtypes = schema.column_dtypes() if count else {}
+    dtypes = schema.column_dtypes if count else {}
     columns = {name: cursor.take(dtype, (count, *shapes.get(name, ()))) for name, dtype in dtypes.items()}
     if not count:
         from .running import empty_rows

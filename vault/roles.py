@@ -4,6 +4,7 @@ Roles are found by the field's standard names or given by the user. A vault with
 it then knows no episode ends but the ones it is told.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -60,7 +61,7 @@ class Roles:
     is_last: str | None = None
     next_observation: str | None = None
 
-    @property
+    @functools.cached_property
     def ends(self) -> bool:
         """Whether any leaf says that an episode ends."""
         return any(getattr(self, role) for role in _FLAGS)
@@ -133,13 +134,13 @@ class Flags:
       last: bool [B, T], the episode's last step.
       first: bool [B, T] or None, the episode's first step.
       terminated: bool [B, T].
-      truncated: bool [B, T].
+      truncated: bool [B, T], or None: nowhere.
     """
 
     last: NpArray
     first: NpArray | None
     terminated: NpArray
-    truncated: NpArray
+    truncated: NpArray | None
 
 
 def read_flags(roles: Roles, rows: Mapping[str, NpArray], streams: int, steps: int) -> Flags:
@@ -158,20 +159,17 @@ def read_flags(roles: Roles, rows: Mapping[str, NpArray], streams: int, steps: i
         return np.asarray(values.all(axis=agents)) if agents else values
 
     terminated, truncated = flag(roles.terminated), flag(roles.truncated)
-    is_last, is_first, done, alive = (
-        flag(leaf) for leaf in (roles.is_last, roles.is_first, roles.done, roles.discount)
-    )
+    is_last, is_first, done = flag(roles.is_last), flag(roles.is_first), flag(roles.done)
+    alive = flag(roles.discount) if roles.terminated is None else None
     if terminated is None and alive is not None:
         terminated = ~alive if done is None else done & ~alive
     elif terminated is None and done is not None:
         terminated = done if truncated is None else done & ~truncated
     if terminated is None:
         terminated = np.zeros((streams, steps), np.bool_)
-    if truncated is None:
-        truncated = np.zeros((streams, steps), np.bool_) if done is None else done & ~terminated
-        ends = terminated if done is None else terminated | truncated
-    else:
-        ends = terminated | truncated
+    if truncated is None and done is not None:
+        truncated = done & ~terminated
+    ends = terminated if truncated is None else terminated | truncated
     for other in (is_last, done):
         ends = ends if other is None else ends | other
     return Flags(ends, is_first, terminated, truncated)

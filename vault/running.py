@@ -29,27 +29,26 @@ def stops_of(flags: Flags, running: Running, time: int) -> tuple[NpArray, Ends]:
       Streams int32 [E], and the ends in the order of their stops (then streams), within the block.
     """
     streams, steps = flags.last.shape
-    if flags.first is None:
-        if streams == 1:
-            at = flags.last[0].nonzero()[0]
-            stream = np.zeros(len(at), np.int32)
-        else:
-            at, stream = np.nonzero(flags.last.T)
-        ends = Ends(at + 1, flags.terminated[stream, at], flags.truncated[stream, at])
-        return stream.astype(np.int32, copy=False), ends
-    stop = np.zeros((streams, steps + 1), np.bool_)
-    stop[:, 1:] = flags.last
-    stop[:, :steps] |= flags.first
-    stop[:, 0] &= running.start < time
-    at, stream = np.nonzero(stop.T)
-    before = np.maximum(at - 1, 0)
-    inside = at > 0
+    if flags.first is not None:
+        stop = np.zeros((streams, steps + 1), np.bool_)
+        stop[:, 1:] = flags.last
+        stop[:, :steps] |= flags.first
+        stop[:, 0] &= running.start < time
+        at, stream = np.nonzero(stop.T)
+        before, inside = np.maximum(at - 1, 0), at > 0
+    elif streams == 1:
+        before = flags.last[0].nonzero()[0]
+        stream, at, inside = np.zeros(len(before), np.int32), before + 1, True
+    else:
+        before, stream = np.nonzero(flags.last.T)
+        at, inside = before + 1, True
+    none = np.zeros(len(at), np.bool_)
     ends = Ends(
         stop=at,
         terminated=flags.terminated[stream, before] & inside,
-        truncated=flags.truncated[stream, before] & inside,
+        truncated=none if flags.truncated is None else flags.truncated[stream, before] & inside,
     )
-    return stream.astype(np.int32), ends
+    return stream.astype(np.int32, copy=False), ends
 
 
 def advance(
@@ -78,8 +77,10 @@ def advance(
     count = len(ends.stop)
     if count == 0:
         return Running(running.start, running.total + _total(schema, reward)), empty_rows(schema)
+    if schema.streams == 1:
+        return _advance_one(schema, running, time, reward, ends, steps)
     # Ends in the order of memory: stream by stream, each in time order.
-    order: Any = np.argsort(streams, kind="stable") if schema.streams > 1 else slice(None)
+    order = np.argsort(streams, kind="stable")
     stream, stop = streams[order], np.asarray(ends.stop)[order]
     first = np.ones(count, np.bool_)
     first[1:] = stream[1:] != stream[:-1]
@@ -92,10 +93,8 @@ def advance(
     start, total = running.start.copy(), running.total + tails
     start[stream[last]] = time + stop[last]
     total[stream[last]] = tails[stream[last]]
-    inverse: Any = order
-    if schema.streams > 1:
-        inverse = np.empty_like(order)
-        inverse[order] = np.arange(count)
+    inverse = np.empty_like(order)
+    inverse[order] = np.arange(count)
     columns = {
         "stream": streams,
         "start": starts[inverse],
@@ -105,11 +104,30 @@ def advance(
     return Running(start, total), _rows(schema, columns, ends)
 
 
+def _advance_one(
+    schema: Schema, running: Running, time: int, reward: NpArray | None, ends: Ends, steps: int
+) -> tuple[Running, Rows]:
+    """Does what `advance` does where there is one stream, whose ends are in the order of memory."""
+    stop = time + np.asarray(ends.stop)
+    start = np.empty_like(stop)
+    start[0] = running.start[0]
+    start[1:] = stop[:-1]
+    sums, tails = _sums(schema, reward, np.zeros(len(stop), np.int32), stop - time, steps)
+    sums[0] += running.total[0]
+    columns = {
+        "stream": np.zeros(len(stop), np.int32),
+        "start": start,
+        "length": stop - start,
+        "return": sums if reward is not None else np.full_like(sums, np.nan),
+    }
+    return Running(stop[-1:], tails), _rows(schema, columns, ends)
+
+
 def empty_rows(schema: Schema) -> Rows:
     """Gives no rows."""
     shapes = {"return": schema.return_shape}
     columns = {
-        name: np.zeros((0, *shapes.get(name, ())), dtype) for name, dtype in schema.column_dtypes().items()
+        name: np.zeros((0, *shapes.get(name, ())), dtype) for name, dtype in schema.column_dtypes.items()
     }
     leaves = [schema.leaf(name) for name in schema.finals]
     return Rows(columns, {leaf.name: np.zeros((0, *leaf.shape), leaf.dtype) for leaf in leaves}, [])

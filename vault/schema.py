@@ -4,6 +4,7 @@ The schema decides the Zarr arrays' geometry: how many steps a shard holds (`blo
 cut into inner chunks. Both are powers of two, so that chunks always divide shards.
 """
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -107,13 +108,15 @@ class Schema:
         Raises:
           ValueError: if there is none.
         """
-        for leaf in self.leaves:
-            if leaf.name == name:
-                return leaf
-        names = [leaf.name for leaf in self.leaves]
-        raise ValueError(f"There is no leaf {name!r}: the leaves are {names}.")
+        if name not in self._by_name:
+            raise ValueError(f"There is no leaf {name!r}: the leaves are {list(self.names)}.")
+        return self._by_name[name]
 
-    @property
+    @functools.cached_property
+    def _by_name(self) -> dict[str, Leaf]:
+        return {leaf.name: leaf for leaf in self.leaves}
+
+    @functools.cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the leaves."""
         return tuple(leaf.name for leaf in self.leaves)
@@ -123,11 +126,12 @@ class Schema:
         """Bytes of one step of all streams."""
         return self.streams * sum(leaf.row_bytes for leaf in self.leaves)
 
-    def column_dtypes(self) -> dict[str, np.dtype[Any]]:
+    @functools.cached_property
+    def column_dtypes(self) -> Mapping[str, np.dtype[Any]]:
         """Dtypes of the stored episode columns, ours first."""
         return {name: np.dtype(dtype) for name, dtype in COLUMNS.items()} | dict(self.columns)
 
-    @property
+    @functools.cached_property
     def return_shape(self) -> tuple[int, ...]:
         """Shape of an episode's return: `()`, or the reward's own for several agents."""
         if self.roles.reward is None:
@@ -189,7 +193,7 @@ class Schema:
     def column_arrays(self, length: int = 0, attribute_bytes: int = 0) -> dict[str, ArraySpec]:
         """Gives the arrays of the episode table, `[episode]`."""
         shapes = {"return": self.return_shape}
-        dtypes = self.column_dtypes() | {ATTRIBUTES_STOP: np.dtype(np.int64)}
+        dtypes = dict(self.column_dtypes) | {ATTRIBUTES_STOP: np.dtype(np.int64)}
         arrays = {
             name: _table(f"episodes/{name}", dtype, shapes.get(name, ()), _column_axes(shapes, name), length)
             for name, dtype in dtypes.items()

@@ -72,7 +72,8 @@ class Taker:
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        self._forms: dict[Any, _Form] = {}
+        self._form: _Form | None = None  # of the last state
+        self._like: Any = None
 
     def hold(self, state: Any) -> Held:
         """Reads a buffer's state.
@@ -86,10 +87,10 @@ class Taker:
         experience, index, full, laps = _fields(state)
         leaves, treedef = jax.tree_util.tree_flatten(experience)
         axis = index.ndim + 1
-        key = (treedef, axis, *[(x.shape, x.dtype, getattr(x, "sharding", None)) for x in leaves])
-        form = self._forms.get(key)
-        if form is None:
-            form = self._forms[key] = self._check(leaves, treedef, axis)
+        like = (treedef, axis, [x.shape for x in leaves], [x.dtype for x in leaves])
+        if self._form is None or like != self._like:
+            self._form, self._like = self._check(leaves, treedef, axis), like
+        form = self._form
         at = _agreed(index, "current_index")
         added = None if laps is None else _agreed(laps, "laps") * form.capacity + at
         held = form.capacity if _agreed(full, "is_full") else at
@@ -193,8 +194,10 @@ def _fields(state: Any) -> tuple[Any, NpArray, NpArray, NpArray | None]:
 
 
 def _agreed(values: NpArray, what: str) -> int:
+    if not values.ndim:
+        return int(values.item())
     first = int(values.flat[0])
-    if values.ndim and (values != first).any():
+    if (values != first).any():
         raise ValueError(
             f"The replicas of `state` must be at the same place: their {what} is {values.tolist()}. "
             "Write each to a vault of its own."

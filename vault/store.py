@@ -15,14 +15,14 @@ from .dtypes import NpArray
 
 UNBOUNDED = 1 << 50  # TensorStore's view of the growing axis; the committed length is ours to keep
 STALE_LOCK = "*.__lock"
-_ALIGNMENT = 64  # jax.device_put of such a buffer is zero-copy on CPU
+ALIGNMENT = 64  # jax.device_put of such a buffer is zero-copy on CPU
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NpArray:
     """Allocates an array whose memory JAX can take over without a copy."""
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    raw = np.empty(size + _ALIGNMENT, np.uint8)
-    offset = -raw.ctypes.data % _ALIGNMENT
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    offset = -raw.ctypes.data % ALIGNMENT
     return raw[offset : offset + size].view(dtype).reshape(shape)
 
 

@@ -23,7 +23,7 @@ from . import log
 from .dtypes import NpArray
 from .episodes import Rows
 from .errors import ConflictError
-from .files import TEMPORARY, Lock, make_directories, storage_errors
+from .files import TEMPORARY, Lock, make_directories, refused, storage_errors
 from .files import replace as replace_file
 from .root import FILE, LOCK, Gap, Mark, Root, Running, document, read_root
 from .seal import Seal, Sealed
@@ -148,8 +148,10 @@ class Writer:
         Raises:
           StorageError: if the disk refuses; the vault is then as it was.
         """
-        with self._changing():
-            self._commit(flush)
+        self.settle()
+        self._sure = False  # as in `_changing`
+        self._commit(flush)
+        self._sure = True
 
     def _commit(self, flush: Flush) -> None:
         if flush.row != self.state.length:
@@ -161,14 +163,17 @@ class Writer:
             self._commit_to_shards(flush)
             return
         record = self._record(flush)
-        with storage_errors(self.path, "flush to"):
-            log_file = self._open_log()
-            log_file.append(log.encode(record, self.schema))
+        parts = log.encode(record, self.schema)
+        try:
+            log_file = self._log or self._open_log()
+            log_file.append(parts)
+        except OSError as error:
+            raise refused(error, self.path, "flush to") from error
         with self.mutex:
             self._log_stops[log_file.number] = record.stop
-            waiting = len(self.tail.full_blocks())
+            waiting = self.tail.waiting
             self._accept(record)
-            full = len(self.tail.full_blocks())
+            full = self.tail.waiting
         if full > waiting:
             self._rotate()
         if full:
