@@ -12,6 +12,7 @@ from .files import Lock, make_directories, storage_errors, sync_directory, write
 from .root import FILE, LOCK, Root, document, group_document, group_paths
 
 _ASIDE = ".creating-"
+_OLD = ".old"  # suffix of what was overwritten
 _ABANDONED_SECONDS = 60.0
 
 
@@ -31,7 +32,7 @@ def create(path: Path, root: Root, *, overwrite: bool = False) -> Lock:
         make_directories(path.parent)
         _sweep(path)
         aside = path.with_name(f".{path.name}{_ASIDE}{secrets.token_hex(4)}")
-        old = path.with_name(f"{aside.name}.old")
+        old = path.with_name(f"{aside.name}{_OLD}")
         aside.mkdir()
         try:
             lock = Lock(aside / LOCK)
@@ -89,7 +90,7 @@ def _sweep(path: Path) -> None:
         try:
             if (old / LOCK).exists():
                 Lock(old / LOCK).release()
-            elif time.time() - old.stat().st_mtime < _ABANDONED_SECONDS:
+            elif old.suffix != _OLD and time.time() - old.stat().st_mtime < _ABANDONED_SECONDS:
                 continue  # somebody is about to lock it
         except (LockedError, FileNotFoundError):
             continue
