@@ -25,7 +25,6 @@ _ENTRY_BYTES = 16  # offset and size, in the index
 _ABSENT = np.uint64(2**64 - 1)
 CHECKED_BYTES = 1 << 20  # reads of this size compare checksums and use several threads; tables always do
 _THREADS = min(8, os.cpu_count() or 1)
-_IOV_MAX = 512  # buffers of one preadv
 
 
 class Damaged(Exception):  # noqa: N818 - never seen by a user; the reader names the vault and raises it anew
@@ -45,7 +44,6 @@ class ShardFile:
 
     def __init__(self, path: Path, array: ArraySpec) -> None:
         self.name = path.name
-        self._path = path
         outer, inner = array.shard, array.chunk
         if array.axis == 0:
             outer, inner = (1, *outer), (1, *inner)
@@ -87,27 +85,6 @@ class ShardFile:
             if _crc(raw) != _stored_crc(crc):
                 raise Damaged(f"inner chunk ({group}, {place}) of the shard {self.name} has a wrong checksum")
         return raw.view(self._base).reshape(self._shape)
-
-    def reader(self) -> int:
-        """Opens the file for `read_chunk`; close it with `os.close`."""
-        return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def read_chunk(self, descriptor: int, group: int, place: int, parts: list[NpArray]) -> None:
-        """Reads a whole inner chunk into contiguous `parts`, one a stream, and checks it in the cache.
-
-        Raises:
-          Damaged: if it was never written or its checksum does not hold.
-        """
-        offset = int(self._offsets[group, place])
-        crc = bytearray(_CRC_BYTES)
-        views = [part.reshape(-1).view(np.uint8).data for part in parts]
-        if offset < 0 or os.preadv(descriptor, [*views, crc], offset) != self._size + _CRC_BYTES:
-            raise Damaged(f"the shard {self.name} lacks inner chunk ({group}, {place})")
-        found = 0
-        for view in views:
-            found = google_crc32c.extend(found, read_only(view))
-        if found != _stored_crc(crc):
-            raise Damaged(f"inner chunk ({group}, {place}) of the shard {self.name} has a wrong checksum")
 
 
 class ShardReader:
@@ -213,17 +190,6 @@ class ShardReader:
     @staticmethod
     def _copy(file: ShardFile, start: int, stop: int, out: NpArray, streams: range, *, check: bool) -> None:
         """Copies rows `[start, stop)` of a shard into `out`, `[len(streams), rows, ...]`."""
-        descriptor = file.reader() if check else -1
-        try:
-            ShardReader._copy_chunks(file, descriptor, start, stop, out, streams)
-        finally:
-            if check:
-                os.close(descriptor)
-
-    @staticmethod
-    def _copy_chunks(
-        file: ShardFile, descriptor: int, start: int, stop: int, out: NpArray, streams: range
-    ) -> None:
         groups: dict[int, list[int]] = {}
         for place, stream in enumerate(streams):
             groups.setdefault(stream // file.group, []).append(place)
@@ -234,12 +200,7 @@ class ShardReader:
                 slice(low - start, high - start),
             )
             for group, places in groups.items():
-                parts = [out[place, outer] for place in places]
-                whole = len(places) == file.group and high - low == file.rows and len(places) < _IOV_MAX
-                if descriptor >= 0 and whole and parts[0].flags.c_contiguous:
-                    file.read_chunk(descriptor, group, at, parts)
-                    continue
-                chunk = file.chunk(group, at, check=descriptor >= 0)
+                chunk = file.chunk(group, at, check=check)
                 first = streams[places[0]] % file.group
                 out[places[0] : places[-1] + 1, outer] = chunk[first : first + len(places), inner]
 
