@@ -7,6 +7,7 @@ length says how many writes it holds.
 
 import bisect
 import random
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -68,7 +69,7 @@ class Moment:
 
 
 @dataclass
-class History:
+class History(ABC):
     """The writes, and what they add up to; `moments[k]` is the state after `k` writes."""
 
     streams: int
@@ -100,12 +101,13 @@ class History:
         further = {"block": BLOCK, "codec": {"pixels": "zstd"}} | further
         return Vault.create(path, steps=step, streams=self.streams, columns={"seed": np.int64}, **further)
 
+    @abstractmethod
     def write(self, vault: Vault, number: int, *, wait: bool) -> Any:
         """Does write `number` on a vault that holds those before it; a handle, or None if it waited."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _add(self, number: int) -> None:
-        raise NotImplementedError
+        """Adds write `number` to what the vault must hold."""
 
     def _end(self, now: Moment, stream: int, stop: int, **facts: Any) -> None:
         """Ends the episode that runs in a stream."""
