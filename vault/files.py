@@ -99,7 +99,7 @@ class Lock:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(self._descriptor, 64).decode(errors="replace").strip()
-            os.close(self._descriptor)
+            self._close()
             who = f"process {holder}" if holder else "another process"
             raise LockedError(
                 f"The vault {str(path.parent)!r} is being written by {who}: one writer at a time. "
@@ -116,10 +116,15 @@ class Lock:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             self._close()
 
+    def __del__(self) -> None:
+        # An interrupt may come before anybody has the lock in hand; it must not stay locked then.
+        if getattr(self, "_descriptor", -1) >= 0:
+            self.release()
+
     def _close(self) -> None:
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
 
     @staticmethod
     def _forget() -> None:
