@@ -4,7 +4,7 @@
 differs.
 """
 
-from . import flat_buffer, item_buffer, trajectory_buffer
+from . import flat_buffer, item_buffer, sum_tree, trajectory_buffer
 from .flat_buffer import make_flat_buffer
 from .item_buffer import make_item_buffer
 from .layout import BatchMismatchError
@@ -20,5 +20,6 @@ __all__ = [
     "make_trajectory_buffer",
     "num_added",
     "sample_and_add",
+    "sum_tree",
     "trajectory_buffer",
 ]

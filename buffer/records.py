@@ -55,7 +55,8 @@ def record(cls: Class) -> Class:
     Keyword-only fields let a subclass add fields without defaults.
 
     Args:
-      cls: a class on `Record`; its annotated names become the fields.
+      cls: a class on `Record`; its annotated names become the fields. Those made by
+        `dataclasses.field(metadata={"static": True})` are no leaves, but part of the structure.
 
     Example:
       >>> @record
@@ -66,5 +67,7 @@ def record(cls: Class) -> Class:
       [2, 1]
     """
     made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-    names = sorted(field.name for field in dataclasses.fields(made))
-    return jax.tree_util.register_dataclass(made, data_fields=names, meta_fields=[])
+    fields = sorted(dataclasses.fields(made), key=lambda field: field.name)
+    static = [field.name for field in fields if field.metadata.get("static")]
+    leaves = [field.name for field in fields if field.name not in static]
+    return jax.tree_util.register_dataclass(made, data_fields=leaves, meta_fields=static)
