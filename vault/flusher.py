@@ -6,7 +6,6 @@ be donated; the disk is waited for in one background thread, in the order of the
 """
 
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +21,7 @@ from .running import advance, cut, stops_of
 from .schema import Schema
 from .states import Held, Taker
 from .tail import State
+from .worker import Job, Worker
 from .writer import Flush, Writer
 
 _COMPARED_STEPS = 1 << 16  # steps that are compared at a time where a ring meets a vault
@@ -36,11 +36,11 @@ class Handle:
     """
 
     steps: int
-    _future: "Future[None] | None" = None
+    _job: Job[None] | None = None
 
     def done(self) -> bool:
         """Says whether it is durable, or failed."""
-        return self._future is None or self._future.done()
+        return self._job is None or self._job.done()
 
     def result(self, timeout: float | None = None) -> int:
         """Waits until it is durable and gives the steps a stream.
@@ -49,8 +49,8 @@ class Handle:
           StorageError: if the disk refused.
           TimeoutError: after `timeout` seconds.
         """
-        if self._future is not None:
-            self._future.result(timeout)
+        if self._job is not None:
+            self._job.result(timeout)
         return self.steps
 
 
@@ -64,10 +64,11 @@ class Flusher:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self.plan: State = writer.state
-        self._queue = ThreadPoolExecutor(1, "strongbax-flush")
-        self._pending: list[Future[None]] = []
+        self._queue = Worker("strongbax-flush")
+        self._pending: list[Job[None]] = []
         self._taker = Taker(writer.schema)
         self._last: list[bytes] | None = None  # the last step flushed from a buffer, leaf by leaf
+        self._leaving = False  # no commit is taken any more
 
     @property
     def schema(self) -> Schema:
@@ -95,9 +96,9 @@ class Flusher:
         gaps = (Gap(length, news.lost),) if length and (news.lost or news.after != length) else ()
         mark = Mark(news.stop, length + steps)
         flush = self._flush(leaves, None, mark, gaps, cut_running=bool(gaps))
-        future = self._submit(flush, wait=wait)
+        job = self._submit(flush, wait=wait)
         self._last = [leaves[name][:, -1].tobytes() for name in self.schema.names]
-        return Handle(steps, future)
+        return Handle(steps, job)
 
     def extend(self, leaves: Mapping[str, NpArray], ends: Ends | None, *, cut_running: bool = False) -> None:
         """Commits a block of steps, leaves `[1, T, ...]`, and the episodes that end in it."""
@@ -199,13 +200,13 @@ class Flusher:
 
     # -- committing
 
-    def _submit(self, flush: Flush, *, wait: bool) -> "Future[None] | None":
+    def _submit(self, flush: Flush, *, wait: bool) -> Job[None] | None:
         if wait and not self._pending:
             self._writer.commit(flush)
             self.plan = self._writer.state
             return None
-        future = self._queue.submit(self._writer.commit, flush)
-        self._pending.append(future)
+        job = self._queue.submit(self._writer.commit, flush)
+        self._pending.append(job)
         self.plan = State(
             flush.row + flush.steps,
             self.plan.episodes + len(flush.rows),
@@ -215,14 +216,14 @@ class Flusher:
         )
         if wait:
             self.drain()
-        return future
+        return job
 
     def _catch_up(self) -> None:
         """Forgets commits that are done; one that failed is raised once, and planning begins anew."""
         if self._pending:
-            if any(future.done() and future.exception() is not None for future in self._pending):
+            if any(job.done() and job.exception() is not None for job in self._pending):
                 self.drain()
-            self._pending = [future for future in self._pending if not future.done()]
+            self._pending = [job for job in self._pending if not job.done()]
         if not self._pending:
             self._writer.settle()
             self.plan = self._writer.state
@@ -234,7 +235,7 @@ class Flusher:
           StorageError: the first failure, once; steps of that flush and those after it are not in the vault.
         """
         pending, self._pending = self._pending, []
-        errors = [error for future in pending if (error := future.exception()) is not None]
+        errors = [error for job in pending if (error := job.exception()) is not None]
         self._writer.settle()
         self.plan = self._writer.state
         if errors:
@@ -264,16 +265,21 @@ class Flusher:
             return Snapshot(writer.path, writer.root, pieces, list(writer.rows), writer.state, writer.gaps)
 
     def close(self) -> None:
-        """Commits and seals everything, and lets go of the vault whatever happens."""
+        """Commits and seals everything, and lets go of the vault whatever happens.
+
+        Where an interrupt kept it from letting go, closing again does.
+        """
         try:
-            self.drain()
-            self._writer.close()
+            if not self._leaving:
+                self.drain()
+                self._writer.close()
         finally:
             self.abandon()
 
     def abandon(self) -> None:
-        """Lets go of the vault without sealing; what is committed stays committed."""
-        self._queue.shutdown()
+        """Lets go of the vault without sealing; what is committed stays committed. Twice is harmless."""
+        self._leaving = True
+        self._queue.stop()
         self._writer.abandon()
 
 

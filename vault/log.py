@@ -344,8 +344,8 @@ class LogFile:
     def close(self) -> None:
         """Closes the file; it stays until its rows are sealed."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            descriptor, self._descriptor = self._descriptor, -1  # an interrupt may come after the close
+            os.close(descriptor)
 
 
 class _Cursor:

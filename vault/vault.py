@@ -138,8 +138,6 @@ class Vault(Contents):
 
     def close(self) -> None:
         """Seals what is in the log; the vault is a plain Zarr group then. Closing twice is harmless."""
-        if self._closed:
-            return
         self._closed = True
         if self._flusher is not None:
             self._flusher.close()

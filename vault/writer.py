@@ -10,8 +10,7 @@ What a block's seal writes is committed already, so a crash in it loses nothing:
 
 import logging
 import threading
-from collections.abc import Generator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from .root import FILE, LOCK, Gap, Mark, Root, Running, document, read_root
 from .seal import Seal, Sealed
 from .store import STALE_LOCK
 from .tail import Block, State, Tail
+from .worker import Job, R, Worker
 
 _WAITING_BLOCKS = 2  # full blocks in memory before a flush waits for the sealer
 
@@ -73,12 +73,13 @@ class Writer:
         with storage_errors(path, "open for writing"):
             self._lock = lock or _take_lock(path)
         self.mutex = threading.RLock()
-        self._sealer = ThreadPoolExecutor(1, "strongbax-seal")
-        self._sealing: Future[None] | None = None
+        self._sealer = Worker("strongbax-seal")
+        self._sealing: Job[None] | None = None
         self._log: log.LogFile | None = None
         try:
             self._recover(new=lock is not None)
         except BaseException:
+            self._sealer.stop()
             self._lock.release()
             raise
 
@@ -114,7 +115,7 @@ class Writer:
         for array in root.arrays():
             for pattern in (STALE_LOCK, f"*{TEMPORARY}"):
                 for stale in (self.path / array.path).glob(pattern):
-                    stale.unlink()
+                    stale.unlink(missing_ok=True)
 
     @contextmanager
     def _changing(self) -> Generator[None]:
@@ -132,6 +133,7 @@ class Writer:
         """Makes sure that memory says what the disk holds."""
         if self._sure:
             return
+        self._in_sealer(self._rest)
         self.wait()
         with self.mutex:
             if self._log is not None:
@@ -236,10 +238,9 @@ class Writer:
             for start, stop in spans
             if stop > start
         ]
+        sealed = Sealed(blocks, rows, after.length, after, gaps, self._next_log)
         with storage_errors(self.path, "flush to"):
-            root = self._seal.publish(
-                self.root, Sealed(blocks, rows, after.length, after, gaps, self._next_log)
-            )
+            root = self._in_sealer(self._seal.publish, self.root, sealed)
         with self.mutex:
             self.root, self.state, self.gaps, self.rows = root, after, gaps, []
             self._episodes = after.episodes
@@ -259,7 +260,7 @@ class Writer:
             self._report(self._sealing)
             self._sealing = self._sealer.submit(self._seal_full_blocks)
 
-    def _report(self, sealing: "Future[None]") -> None:
+    def _report(self, sealing: Job[None]) -> None:
         error = sealing.exception()
         if error is not None:
             _logger.warning("Sealing %s failed and is tried again: %s", self.path, error)
@@ -285,7 +286,19 @@ class Writer:
             blocks, rows = list(self.tail.blocks), bool(self.rows)
         if blocks or rows or self.state.sequence != self.root.sequence:
             self._rotate()
-            self._seal_blocks(blocks)
+            self._in_sealer(self._seal_blocks, blocks)
+
+    def _in_sealer(self, work: Callable[..., R], *arguments: Any) -> R:
+        """Runs work in the sealer's thread, after all that it has to do, and waits.
+
+        An interrupt ends the waiting only: writes that it left half done would go on beside those of a
+        recovery.
+        """
+        return self._sealer.submit(work, *arguments).result()
+
+    @staticmethod
+    def _rest() -> None:
+        """Does nothing: whoever waits for it knows that the sealer has nothing left to do."""
 
     def wait(self) -> None:
         """Waits for the sealer."""
@@ -366,7 +379,7 @@ class Writer:
     def abandon(self) -> None:
         """Lets go of the vault; everything committed is in the log or in shards. Twice is harmless."""
         self._rotate()
-        self._sealer.shutdown(wait=True)
+        self._sealer.stop()
         self._lock.release()
 
     def _write_array_documents(self) -> None:

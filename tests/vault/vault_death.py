@@ -48,9 +48,7 @@ def dying(death: Death) -> Generator[Death]:
 
 def bury(vault: Any) -> None:
     """Does what the kernel does for a dead process: its descriptors are closed, its lock falls."""
-    flusher = vault._flusher
-    flusher._queue.shutdown(wait=True)
-    flusher._writer.abandon()
+    vault._flusher.abandon()
     vault._closed = True
 
 
