@@ -26,6 +26,7 @@ __all__ = [
     "TrajectoryBufferState",
     "TransitionSample",
     "make_flat_buffer",
+    "pairs_of",
     "sample",
     "validate_flat_buffer_args",
 ]
@@ -126,14 +127,27 @@ def sample(
       Array([0, 0, 0], dtype=int32)
     """
     windows = trajectory_buffer.sample(state, rng_key, batch_size, sequence_length=2, period=1)
+    return TransitionSample(experience=pairs_of(windows.experience))
+
+
+def pairs_of(windows: Experience) -> ExperiencePair[Experience]:
+    """Takes windows of two steps apart.
+
+    Args:
+      windows: leaves `[N, 2, ...]`.
+
+    Example:
+      >>> pairs_of(jax.numpy.array([[1, 2], [3, 4]])).second
+      Array([2, 4], dtype=int32)
+    """
 
     def step(index: int) -> Experience:
         def of_leaf(leaf: Array) -> Array:
             return leaf[:, index]
 
-        return jax.tree.map(of_leaf, windows.experience)
+        return jax.tree.map(of_leaf, windows)
 
-    return TransitionSample(experience=ExperiencePair(first=step(0), second=step(1)))
+    return ExperiencePair(first=step(0), second=step(1))
 
 
 def validate_flat_buffer_args(

@@ -24,6 +24,7 @@ __all__ = [
     "TrajectoryBuffer",
     "TrajectoryBufferSample",
     "TrajectoryBufferState",
+    "items_of",
     "make_item_buffer",
     "sample",
     "validate_item_buffer_args",
@@ -98,11 +99,24 @@ def sample(
       Array([0, 0, 0], dtype=int32)
     """
     windows = trajectory_buffer.sample(state, rng_key, batch_size, sequence_length=1, period=1)
+    return TrajectoryBufferSample(experience=items_of(windows.experience))
+
+
+def items_of(windows: Experience) -> Experience:
+    """Takes the axis of time from windows of one step.
+
+    Args:
+      windows: leaves `[N, 1, ...]`.
+
+    Example:
+      >>> items_of(jax.numpy.array([[1], [3]]))
+      Array([1, 3], dtype=int32)
+    """
 
     def item(leaf: Array) -> Array:
         return leaf.squeeze(1)
 
-    return TrajectoryBufferSample(experience=jax.tree.map(item, windows.experience))
+    return jax.tree.map(item, windows)
 
 
 def validate_item_buffer_args(max_length: int, min_length: int, sample_batch_size: int) -> None:

@@ -58,6 +58,32 @@ class Layout:
         self._check(batch, stored)
         return jax.tree.map(self._laid_out, batch)
 
+    def numbers(self, values: Any, streams: int, length: int) -> jax.Array:
+        """Returns one number a step as float32 `[B, T]`, for numbers laid out like the batch.
+
+        Args:
+          values: real, with the leading axes that the batch has.
+          streams: `B`.
+          length: `T`, in steps.
+
+        Raises:
+          BatchMismatchError: if there is not one number for each step.
+
+        Example:
+          >>> Layout(sequential=False).numbers([0.5, 2.0], streams=2, length=1).shape
+          (2, 1)
+        """
+        array = jnp.asarray(values).astype(jnp.float32)
+        if array.ndim == self.batched + self.sequential:
+            laid_out = self._laid_out(array)
+            if laid_out.shape == (streams, length):
+                return laid_out
+        raise BatchMismatchError(
+            f"`priorities` must be one number for each of the {streams} x {length} steps, with the leading "
+            f"axes that `batch` has: got shape {_shape(array.shape)}. Leave them out, and new windows get "
+            "the greatest priority."
+        )
+
     def _laid_out(self, leaf: jax.Array) -> jax.Array:
         if not self.batched:
             leaf = jnp.expand_dims(leaf, 0)
