@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import buffer, converters, datasets, vault
-    from .buffer import make_flat_buffer, make_item_buffer, make_trajectory_buffer
+    from .buffer import (
+        flashbax_alias,
+        importance_weights,
+        make_flat_buffer,
+        make_item_buffer,
+        make_mixer,
+        make_prioritised_flat_buffer,
+        make_prioritised_item_buffer,
+        make_prioritised_trajectory_buffer,
+        make_trajectory_buffer,
+        make_trajectory_queue,
+    )
     from .converters import convert
     from .datasets.scores import normalized_score
     from .vault import Ends, Episode, EpisodeTable, StrongbaxError, Vault
@@ -28,16 +39,34 @@ __all__ = [
     "convert",
     "converters",
     "datasets",
+    "flashbax_alias",
+    "importance_weights",
     "make_flat_buffer",
     "make_item_buffer",
+    "make_mixer",
+    "make_prioritised_flat_buffer",
+    "make_prioritised_item_buffer",
+    "make_prioritised_trajectory_buffer",
     "make_trajectory_buffer",
+    "make_trajectory_queue",
     "normalized_score",
     "vault",
 ]
 
 # Where a name comes from when it is first used; a part comes from itself.
 _HOMES = {
-    "buffer": ("make_flat_buffer", "make_item_buffer", "make_trajectory_buffer"),
+    "buffer": (
+        "flashbax_alias",
+        "importance_weights",
+        "make_flat_buffer",
+        "make_item_buffer",
+        "make_mixer",
+        "make_prioritised_flat_buffer",
+        "make_prioritised_item_buffer",
+        "make_prioritised_trajectory_buffer",
+        "make_trajectory_buffer",
+        "make_trajectory_queue",
+    ),
     "converters": ("convert",),
     "datasets": (),
     "datasets.scores": ("normalized_score",),

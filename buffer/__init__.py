@@ -5,6 +5,7 @@ differs.
 """
 
 from . import (
+    flashbax_alias,
     flat_buffer,
     item_buffer,
     mixer,
@@ -29,6 +30,7 @@ from .trajectory_queue import make_trajectory_queue
 
 __all__ = [
     "BatchMismatchError",
+    "flashbax_alias",
     "flat_buffer",
     "importance_weights",
     "item_buffer",
