@@ -156,7 +156,7 @@ class Flusher:
         if cut_running:
             streams, cuts = cut(running, plan.length)
             if len(streams):
-                running, ended = advance(schema, running, plan.length, None, streams, cuts, 0)
+                running, ended = advance(schema, running, plan.length, None, streams, cuts)
                 rows.append(self._with_returns(ended, plan.running, streams))
         running, ended = self._advance(running, leaves, ends, steps)
         rows.append(ended)
@@ -168,7 +168,7 @@ class Flusher:
         schema, time = self.schema, self.plan.length
         reward = None if schema.roles.reward is None else leaves[schema.roles.reward]
         if ends is not None:
-            streams = np.zeros(len(ends.stop), np.int32)
+            streams = np.zeros(len(ends.stop), np.int64)
         elif schema.roles.ends:
             flags = read_flags(schema.roles, leaves, schema.streams, steps)
             streams, ends = stops_of(flags, running, time)
@@ -176,10 +176,10 @@ class Flusher:
         else:
             nothing = np.zeros(0, np.int64)
             streams, ends = (
-                nothing.astype(np.int32),
+                nothing,
                 Ends(nothing, nothing.astype(bool), nothing.astype(bool)),
             )
-        return advance(schema, running, time, reward, streams, ends, steps)
+        return advance(schema, running, time, reward, streams, ends)
 
     def _with_finals(self, ends: Ends, streams: NpArray, leaves: Mapping[str, NpArray]) -> Ends:
         """Takes the final rows from the steps' own next observations, where they are stored."""

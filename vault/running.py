@@ -5,6 +5,7 @@ block of steps and its flags turn them into the rows of the episodes that ended 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def stops_of(flags: Flags, running: Running, time: int) -> tuple[NpArray, Ends]:
     """Finds the ends in a block that begins at `time`.
 
     Returns:
-      Streams int32 [E], and the ends in the order of their stops (then streams), within the block.
+      Streams int64 [E], and the ends stream by stream, each in the order of their stops.
     """
     streams, steps = flags.last.shape
     if flags.first is not None:
@@ -34,21 +35,21 @@ def stops_of(flags: Flags, running: Running, time: int) -> tuple[NpArray, Ends]:
         stop[:, 1:] = flags.last
         stop[:, :steps] |= flags.first
         stop[:, 0] &= running.start < time
-        at, stream = np.nonzero(stop.T)
-        before, inside = np.maximum(at - 1, 0), at > 0
-    elif streams == 1:
-        before = flags.last[0].nonzero()[0]
-        stream, at, inside = np.zeros(len(before), np.int32), before + 1, True
+        stream, at = stop.nonzero()
+        inside = at > 0
+        last = stream * steps + np.maximum(at - 1, 0)
     else:
-        before, stream = np.nonzero(flags.last.T)
-        at, inside = before + 1, True
-    none = np.zeros(len(at), np.bool_)
-    ends = Ends(
-        stop=at,
-        terminated=flags.terminated[stream, before] & inside,
-        truncated=none if flags.truncated is None else flags.truncated[stream, before] & inside,
-    )
-    return stream.astype(np.int32, copy=False), ends
+        last, inside = flags.last.reshape(-1).nonzero()[0], None  # of all streams end to end
+        stream = last // steps if streams > 1 else np.zeros(len(last), np.int64)
+        at = last % steps + 1 if streams > 1 else last + 1
+
+    def marked(flag: NpArray | None) -> NpArray:
+        if flag is None:
+            return np.zeros(len(last), np.bool_)
+        values = flag.reshape(-1)[last]
+        return values if inside is None else values & inside
+
+    return stream, Ends(at, marked(flags.terminated), marked(flags.truncated))
 
 
 def advance(
@@ -58,69 +59,72 @@ def advance(
     reward: NpArray | None,
     streams: NpArray,
     ends: Ends,
-    steps: int,
 ) -> tuple[Running, Rows]:
     """Ends the episodes of a block.
+
+    ```
+    # bounds: [ stream 0: begins, its stops ... | stream 1: begins, its stops ... ]
+    ```
+    What follows a bound belongs to the end after it, or to the episode that runs on.
 
     Args:
       schema: of the vault.
       running: episodes that run when the block begins.
       time: the block's first row.
       reward: `[B, steps, ...]` or None.
-      streams: int32 [E], the stream of each end.
-      ends: sorted by `stop`; several in one stream may stand at the same place.
-      steps: length of the block.
+      streams: int64 [E], the stream of each end.
+      ends: stream by stream, each sorted by `stop`; several may stand at the same place.
 
     Returns:
-      The episodes that run when the block ends, and the rows of those that ended.
+      The episodes that run when the block ends, and the rows of those that ended, in the order of their
+      stops, then of their streams.
     """
     count = len(ends.stop)
     if count == 0:
         return Running(running.start, running.total + _total(schema, reward)), empty_rows(schema)
-    if schema.streams == 1:
-        return _advance_one(schema, running, time, reward, ends, steps)
-    # Ends in the order of memory: stream by stream, each in time order.
-    order = np.argsort(streams, kind="stable")
-    stream, stop = streams[order], np.asarray(ends.stop)[order]
-    first = np.ones(count, np.bool_)
-    first[1:] = stream[1:] != stream[:-1]
-    last = np.ones(count, np.bool_)
-    last[:-1] = first[1:]
-    starts = running.start[stream]
-    starts[~first] = time + stop[:-1][~first[1:]]
-    sums, tails = _sums(schema, reward, stream, stop, steps)
-    sums[first] += running.total[stream[first]]
-    start, total = running.start.copy(), running.total + tails
-    start[stream[last]] = time + stop[last]
-    total[stream[last]] = tails[stream[last]]
-    inverse = np.empty_like(order)
-    inverse[order] = np.arange(count)
-    columns = {
-        "stream": streams,
-        "start": starts[inverse],
-        "length": time + ends.stop - starts[inverse],
-        "return": sums[inverse] if reward is not None else np.full_like(sums, np.nan),
-    }
-    return Running(start, total), _rows(schema, columns, ends)
-
-
-def _advance_one(
-    schema: Schema, running: Running, time: int, reward: NpArray | None, ends: Ends, steps: int
-) -> tuple[Running, Rows]:
-    """Does what `advance` does where there is one stream, whose ends are in the order of memory."""
+    bounds = _bounds(schema.streams, streams, count)
     stop = time + np.asarray(ends.stop)
-    start = np.empty_like(stop)
-    start[0] = running.start[0]
-    start[1:] = stop[:-1]
-    sums, tails = _sums(schema, reward, np.zeros(len(stop), np.int32), stop - time, steps)
-    sums[0] += running.total[0]
-    columns = {
-        "stream": np.zeros(len(stop), np.int32),
-        "start": start,
-        "length": stop - start,
-        "return": sums if reward is not None else np.full_like(sums, np.nan),
-    }
-    return Running(stop[-1:], tails), _rows(schema, columns, ends)
+    times = np.empty(schema.streams + count, np.int64)
+    times[bounds.begin], times[bounds.end] = running.start, stop
+    start = times[bounds.before]
+    length = stop - start
+    sums = np.zeros((len(times), *schema.return_shape))
+    if reward is not None:
+        _sum(sums, reward, bounds, np.asarray(ends.stop), streams)
+    sums[bounds.begin] += running.total
+    returns = sums[bounds.before] if reward is not None else np.full((count, *schema.return_shape), np.nan)
+    columns = {"stream": streams.astype(np.int32), "start": start, "length": length, "return": returns}
+    rows = _rows(schema, columns, ends)
+    order = None if schema.streams == 1 else np.argsort(ends.stop, kind="stable")
+    return Running(times[bounds.last], sums[bounds.last]), rows if order is None else rows.take(order)
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """Places among the bounds of all streams: their begins and their ends.
+
+    Attributes:
+      begin: of each stream's begin.
+      end: of each end.
+      before: of the bound before each end.
+      last: of each stream's last bound.
+    """
+
+    begin: Any
+    end: Any
+    before: Any
+    last: Any
+
+
+def _bounds(streams: int, stream: NpArray, count: int) -> _Bounds:
+    if streams == 1:
+        return _Bounds(slice(0, 1), slice(1, None), slice(0, count), slice(count, None))
+    everyone = np.arange(streams)
+    before = np.arange(count) + stream
+    last = everyone + stream.searchsorted(everyone, side="right")
+    begin = np.empty_like(last)
+    begin[0], begin[1:] = 0, last[:-1] + 1
+    return _Bounds(begin, before + 1, before, last)
 
 
 def empty_rows(schema: Schema) -> Rows:
@@ -135,7 +139,7 @@ def empty_rows(schema: Schema) -> Rows:
 
 def cut(running: Running, time: int) -> tuple[NpArray, Ends]:
     """Gives the ends that cut every running episode that has a step, at the beginning of a block."""
-    streams = np.flatnonzero(running.start < time).astype(np.int32)
+    streams = np.flatnonzero(running.start < time)
     none = np.zeros(len(streams), np.bool_)
     return streams, Ends(np.zeros(len(streams), np.int64), none, none)
 
@@ -169,32 +173,15 @@ def _total(schema: Schema, reward: NpArray | None) -> Any:
     return reward.reshape(*reward.shape[:2], *schema.return_shape).sum(axis=1, dtype=np.float64)
 
 
-def _sums(
-    schema: Schema, reward: NpArray | None, stream: NpArray, stop: NpArray, steps: int
-) -> tuple[NpArray, NpArray]:
-    """Sums the rewards up to each end `[E, ...]`, and after each stream's last `[B, ...]`, in float64.
-
-    ```
-    # bounds: [ stream 0: begins, its stops ... | stream 1: begins, its stops ... ]
-    ```
-    One `reduceat` sums between all bounds: what follows a bound belongs to the end after it, or to the
-    episode that runs on.
-    """
-    streams, shape = schema.streams, schema.return_shape
-    if reward is None:
-        return np.zeros((len(stream), *shape)), np.zeros((streams, *shape))
-    if streams == 1:
-        bounds, place, rest = np.concatenate(([0], stop)), slice(0, len(stop)), slice(len(stop), None)
-    else:
-        everyone, ended = np.arange(streams), np.bincount(stream, minlength=streams)
-        rest = everyone + ended.cumsum()  # of each stream's last bound
-        place = np.arange(len(stream)) + stream  # of the bound before each end
-        bounds = np.empty(streams + len(stream), np.int64)
-        bounds[rest - ended] = everyone * steps
-        bounds[place + 1] = stream * steps + stop
-    # reduceat wants its indices inside the array, and sums one element where two bounds are equal.
-    values = np.zeros((streams * steps + 1, *shape))
-    values[:-1] = reward.reshape(streams * steps, *shape)
-    sums = np.add.reduceat(values, bounds, axis=0)
-    sums[:-1][bounds[1:] == bounds[:-1]] = 0
-    return sums[place], sums[rest]
+def _sum(sums: NpArray, reward: NpArray, bounds: _Bounds, stop: NpArray, stream: NpArray) -> None:
+    """Sums the rewards after each bound up to the next, in float64, into zeros `[B + E, ...]`."""
+    streams, steps = reward.shape[:2]
+    values = reward.reshape(streams * steps, *sums.shape[1:]).astype(np.float64)
+    at = np.empty(len(sums), np.int64)
+    at[bounds.begin] = 0 if streams == 1 else np.arange(streams) * steps
+    at[bounds.end] = stop if streams == 1 else stream * steps + stop
+    inside = int(at.searchsorted(len(values)))  # bounds after the last step have nothing to sum
+    if inside:
+        np.add.reduceat(values, at[:inside], axis=0, out=sums[:inside])
+    # Where two bounds are equal there is nothing between them; reduceat gives one element.
+    sums[:-1][at[1:] == at[:-1]] = 0
