@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .buffer import (
         flashbax_alias,
         importance_weights,
+        make_episode_buffer,
         make_flat_buffer,
         make_item_buffer,
         make_mixer,
@@ -41,6 +42,7 @@ __all__ = [
     "datasets",
     "flashbax_alias",
     "importance_weights",
+    "make_episode_buffer",
     "make_flat_buffer",
     "make_item_buffer",
     "make_mixer",
@@ -58,7 +60,8 @@ _HOMES = {
     "buffer": (
         "flashbax_alias",
         "importance_weights",
-        "make_flat_buffer",
+        "make_episode_buffer",
+    "make_flat_buffer",
         "make_item_buffer",
         "make_mixer",
         "make_prioritised_flat_buffer",

@@ -5,6 +5,7 @@ differs.
 """
 
 from . import (
+    episode_buffer,
     flashbax_alias,
     flat_buffer,
     item_buffer,
@@ -16,6 +17,7 @@ from . import (
     trajectory_buffer,
     trajectory_queue,
 )
+from .episode_buffer import make_episode_buffer
 from .flat_buffer import make_flat_buffer
 from .importance import importance_weights
 from .item_buffer import make_item_buffer
@@ -30,10 +32,12 @@ from .trajectory_queue import make_trajectory_queue
 
 __all__ = [
     "BatchMismatchError",
+    "episode_buffer",
     "flashbax_alias",
     "flat_buffer",
     "importance_weights",
     "item_buffer",
+    "make_episode_buffer",
     "make_flat_buffer",
     "make_item_buffer",
     "make_mixer",

@@ -1,0 +1,101 @@
+"""What an episode buffer was made to do: its choices and sizes, checked.
+
+Letters: `B` streams, `C` capacity in steps, `N` batch, `W` window in steps.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from .arguments import positive
+from .episode_coming import Rule, Short
+
+Weights = Literal["windows", "episodes"]
+
+MAX_SLOTS = 2**30  # over all streams; with more, the arithmetic on slots would leave int32
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an episode buffer was made to do.
+
+    Attributes:
+      rule: which windows there are.
+      weights: how they are drawn.
+      batch_size: `N`.
+      minimum: steps that a stream must hold before it is sampled.
+      roles: leaves by role, as far as they were given.
+    """
+
+    rule: Rule
+    weights: Weights
+    batch_size: int
+    minimum: int
+    roles: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def grouped(self) -> bool:
+        """Whether windows are drawn by episodes."""
+        return self.weights != "windows"
+
+
+def parse(
+    add_batch_size: int,
+    sample_batch_size: int,
+    sample_sequence_length: int,
+    max_length_time_axis: int,
+    min_length_time_axis: int | None,
+    period: int,
+    short: Short,
+    weights: Weights,
+    roles: Mapping[str, str | None] | None,
+) -> Plan:
+    """Checks the arguments of `make_episode_buffer`.
+
+    Raises:
+      TypeError: if a size is not an integer.
+      ValueError: if a size is not positive, sizes contradict each other, or a choice is not known.
+
+    Example:
+      >>> parse(4, 32, 8, 100, None, 1, "drop", "windows", None).rule
+      Rule(length=8, period=1, short='drop')
+    """
+    minimum = 1 if min_length_time_axis is None else min_length_time_axis
+    positive(
+        add_batch_size=add_batch_size,
+        sample_batch_size=sample_batch_size,
+        sample_sequence_length=sample_sequence_length,
+        max_length_time_axis=max_length_time_axis,
+        min_length_time_axis=minimum,
+        period=period,
+    )
+    for name, size in (("sample_sequence_length", sample_sequence_length), ("min_length_time_axis", minimum)):
+        if size > max_length_time_axis:
+            raise ValueError(
+                f"`{name}` must be at most the capacity of a stream: got {size} for `max_length_time_axis` "
+                f"{max_length_time_axis}. Make the buffer longer."
+            )
+    if add_batch_size * max_length_time_axis > MAX_SLOTS:
+        raise ValueError(
+            f"`add_batch_size` times `max_length_time_axis` must be at most {MAX_SLOTS}: got "
+            f"{add_batch_size} times {max_length_time_axis}. Hold fewer steps, or shard the streams "
+            "over devices."
+        )
+    if period > sample_sequence_length:
+        warnings.warn(
+            f"`period` {period} is greater than `sample_sequence_length` {sample_sequence_length}: "
+            f"{period - sample_sequence_length} steps between neighbours are never sampled.",
+            stacklevel=3,
+        )
+    known: tuple[tuple[str, Any, Any], ...] = (("short", short, Short), ("weights", weights, Weights))
+    for name, choice, choices in known:
+        if choice not in get_args(choices):
+            raise ValueError(f"`{name}` must be one of {list(get_args(choices))}: got {choice!r}.")
+    return Plan(
+        Rule(sample_sequence_length, period, short),
+        weights,
+        sample_batch_size,
+        minimum,
+        tuple((roles or {}).items()),
+    )
