@@ -6,9 +6,11 @@ ever changed in place; `replace` makes the new bytes durable under a temporary n
 
 import errno
 import fcntl
+import functools
 import os
+import sys
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -61,6 +63,32 @@ def make_directories(path: Path) -> None:
     for parent in reversed(missing):
         parent.mkdir(exist_ok=True)
         sync_directory(parent.parent)
+
+
+def reserve(descriptor: int, room: int) -> None:
+    """Reserves room on the disk after a file's end, where the system can; the file's length stays.
+
+    Failing is no error: whoever writes finds out whether there is room.
+    """
+    fallocate = _fallocate()
+    if fallocate is not None and room > 0:
+        fallocate(descriptor, _KEEP_SIZE, 0, room)
+
+
+_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE; os.posix_fallocate would let the file grow
+
+
+@functools.cache
+def _fallocate() -> Callable[[int, int, int, int], int] | None:
+    """Gives the C library's `fallocate`, which Linux has and Python does not offer."""
+    if not sys.platform.startswith("linux"):
+        return None
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None), "fallocate", None)
+    if call is not None:
+        call.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+    return call
 
 
 def write_new(path: Path, data: bytes) -> None:
@@ -117,8 +145,9 @@ class Lock:
             self._close()
 
     def __del__(self) -> None:
-        # An interrupt may come before anybody has the lock in hand; it must not stay locked then.
-        if getattr(self, "_descriptor", -1) >= 0:
+        # An interrupt may come before anybody has the lock in hand; it must not stay locked then. At the
+        # interpreter's end the kernel lets go.
+        if getattr(self, "_descriptor", -1) >= 0 and not _is_finalizing():
             self.release()
 
     def _close(self) -> None:
@@ -132,5 +161,6 @@ class Lock:
             lock._close()  # noqa: SLF001 - the same class
 
 
+_is_finalizing = sys.is_finalizing
 _held: "weakref.WeakSet[Lock]" = weakref.WeakSet()
 os.register_at_fork(after_in_child=Lock._forget)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

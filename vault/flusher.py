@@ -14,6 +14,7 @@ import numpy as np
 from . import history
 from .dtypes import NpArray
 from .episodes import Ends, Rows, join_rows
+from .log import Record
 from .reader import Piece, Snapshot
 from .roles import next_leaves, read_flags
 from .root import Gap, Mark, Running
@@ -22,7 +23,7 @@ from .schema import Schema
 from .states import Held, Taker
 from .tail import State
 from .worker import Job, Worker
-from .writer import Flush, Writer
+from .writer import Writer
 
 _COMPARED_STEPS = 1 << 16  # steps that are compared at a time where a ring meets a vault
 
@@ -149,7 +150,7 @@ class Flusher:
         gaps: tuple[Gap, ...],
         *,
         cut_running: bool,
-    ) -> Flush:
+    ) -> Record:
         schema, plan = self.schema, self.plan
         steps = next(iter(leaves.values())).shape[1]
         running, rows = plan.running, list[Rows]()
@@ -160,7 +161,8 @@ class Flusher:
                 rows.append(self._with_returns(ended, plan.running, streams))
         running, ended = self._advance(running, leaves, ends, steps)
         rows.append(ended)
-        return Flush(plan.length, leaves, steps, join_rows(rows), running, added, gaps)
+        ended = join_rows(rows)
+        return Record(plan.sequence, plan.length, steps, plan.episodes, leaves, ended, running, added, gaps)
 
     def _advance(
         self, running: Running, leaves: Mapping[str, NpArray], ends: Ends | None, steps: int
@@ -200,7 +202,7 @@ class Flusher:
 
     # -- committing
 
-    def _submit(self, flush: Flush, *, wait: bool) -> Job[None] | None:
+    def _submit(self, flush: Record, *, wait: bool) -> Job[None] | None:
         if wait and not self._pending:
             self._writer.commit(flush)
             self.plan = self._writer.state
@@ -208,7 +210,7 @@ class Flusher:
         job = self._queue.submit(self._writer.commit, flush)
         self._pending.append(job)
         self.plan = State(
-            flush.row + flush.steps,
+            flush.stop,
             self.plan.episodes + len(flush.rows),
             self.plan.sequence + 1,
             flush.running,

@@ -12,19 +12,19 @@ import logging
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import log
-from .dtypes import NpArray
 from .episodes import Rows
 from .errors import ConflictError
 from .files import TEMPORARY, Lock, make_directories, refused, storage_errors
 from .files import replace as replace_file
-from .root import FILE, LOCK, Gap, Mark, Root, Running, document, read_root
+from .root import FILE, LOCK, Root, document, read_root
+from .schema import BLOCK_BYTES
 from .seal import Seal, Sealed
 from .store import STALE_LOCK
 from .tail import Block, State, Tail
@@ -35,29 +35,6 @@ _WAITING_BLOCKS = 2  # full blocks in memory before a flush waits for the sealer
 _IN_USE = 1 << 62  # the stop of a log file that has no record yet
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Flush:
-    """What one commit brings.
-
-    Attributes:
-      row: time of the first step; what is committed must end there.
-      leaves: `[B, steps, ...]` by name.
-      steps: steps a stream.
-      rows: episodes that ended, in the order of their ends.
-      running: episodes that run after it.
-      added: where the last buffer's last flush stands after it, or None.
-      gaps: gaps at its first step.
-    """
-
-    row: int
-    leaves: Mapping[str, NpArray]
-    steps: int
-    rows: Rows
-    running: Running
-    added: Mark | None
-    gaps: tuple[Gap, ...] = ()
 
 
 class Writer:
@@ -97,6 +74,7 @@ class Writer:
         self._episodes = root.episodes  # those in shards and in `rows`
         self._log_stops: dict[int, int] = {}
         self._seal = Seal(self.path, root.schema)
+        self._room = min(root.schema.block * root.schema.step_bytes, BLOCK_BYTES)  # of a log file
         directory = self.path / log.DIRECTORY
         replayed = log.replay(directory, root)
         for record, number in replayed.records:
@@ -144,7 +122,7 @@ class Writer:
 
     # -- committing
 
-    def commit(self, flush: Flush) -> None:
+    def commit(self, flush: log.Record) -> None:
         """Makes a flush durable, whole or not at all.
 
         Raises:
@@ -155,7 +133,7 @@ class Writer:
         self._commit(flush)
         self._sure = True
 
-    def _commit(self, flush: Flush) -> None:
+    def _commit(self, flush: log.Record) -> None:
         if flush.row != self.state.length:
             raise ConflictError(
                 f"A flush from step {flush.row} on cannot follow step {self.state.length}: one before it "
@@ -164,36 +142,21 @@ class Writer:
         if flush.steps >= self.schema.block:
             self._commit_to_shards(flush)
             return
-        record = self._record(flush)
-        parts = log.encode(record, self.schema)
+        parts = log.encode(flush, self.schema)
         try:
             log_file = self._log or self._open_log()
             log_file.append(parts)
         except OSError as error:
             raise refused(error, self.path, "flush to") from error
         with self.mutex:
-            self._log_stops[log_file.number] = record.stop
+            self._log_stops[log_file.number] = flush.stop
             waiting = self.tail.waiting
-            self._accept(record)
+            self._accept(flush)
             full = self.tail.waiting
         if full > waiting:
             self._rotate()
         if full:
             self._seal_in_background(full)
-
-    def _record(self, flush: Flush) -> log.Record:
-        state = self.state
-        return log.Record(
-            state.sequence,
-            state.length,
-            flush.steps,
-            state.episodes,
-            flush.leaves,
-            flush.rows,
-            flush.running,
-            flush.added,
-            flush.gaps,
-        )
 
     def _accept(self, record: log.Record) -> None:
         """Takes a durable record into memory; what is sealed of it is passed over."""
@@ -213,7 +176,7 @@ class Writer:
         if after.sequence >= self.state.sequence:
             self.state = after
 
-    def _commit_to_shards(self, flush: Flush) -> None:
+    def _commit_to_shards(self, flush: log.Record) -> None:
         self._seal_all()
         self._rotate()
         with self.mutex:
@@ -339,7 +302,7 @@ class Writer:
 
     def _open_log(self) -> log.LogFile:
         if self._log is None:
-            opened = log.LogFile(self.path / log.DIRECTORY, self._next_log)
+            opened = log.LogFile(self.path / log.DIRECTORY, self._next_log, self._room)
             with self.mutex:
                 self._log, self._next_log = opened, self._next_log + 1
                 self._log_stops[opened.number] = _IN_USE
