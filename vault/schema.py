@@ -7,7 +7,7 @@ cut into inner chunks. Both are powers of two, so that chunks always divide shar
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,8 @@ class Schema:
       finals: names of the leaves that have final rows.
       columns: dtype of each user column of the episode table.
       block: steps a stream of one shard.
+      finals_compressed: whether final rows are compressed as their leaf is; in the first vaults they were
+        not.
     """
 
     streams: int
@@ -101,6 +103,7 @@ class Schema:
     finals: tuple[str, ...]
     columns: Mapping[str, np.dtype[Any]]
     block: int
+    finals_compressed: bool = True
 
     def leaf(self, name: str) -> Leaf:
         """Finds a leaf by name.
@@ -148,6 +151,7 @@ class Schema:
             "tree": self.tree.to_dict(),
             "roles": self.roles.to_dict(),
             "finals": list(self.finals),
+            "finals_compressed": self.finals_compressed,
             "columns": {name: dtype_name(dtype) for name, dtype in self.columns.items()},
         }
 
@@ -167,6 +171,7 @@ class Schema:
                 finals=tuple(data["finals"]),
                 columns={name: parse_dtype(dtype) for name, dtype in data["columns"].items()},
                 block=int(data["block"]),
+                finals_compressed=bool(data.get("finals_compressed", False)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(f"The vault's schema is not what format 1 writes: {error!r}.") from error
@@ -188,7 +193,8 @@ class Schema:
 
     def final_array(self, leaf: Leaf, length: int = 0) -> ArraySpec:
         """Gives the array of a leaf's final rows, `[episode, ...]`."""
-        return _table(f"final/{leaf.name}", leaf.dtype, leaf.shape, ("episode", *_axes(leaf)), length)
+        table = _table(f"final/{leaf.name}", leaf.dtype, leaf.shape, ("episode", *_axes(leaf)), length)
+        return replace(table, codec=leaf.codec) if self.finals_compressed else table
 
     def column_arrays(self, length: int = 0, attribute_bytes: int = 0) -> dict[str, ArraySpec]:
         """Gives the arrays of the episode table, `[episode]`."""
