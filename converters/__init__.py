@@ -8,24 +8,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .attachments import attached
+    from ..vault.attachments import attached
     from .d4rl_reference import qlearning, sequences
     from .pipeline import ConversionReport, convert
 
 __all__ = ["ConversionReport", "attached", "convert", "qlearning", "sequences"]
 
 _HOMES = {
-    "ConversionReport": "pipeline",
-    "attached": "attachments",
-    "convert": "pipeline",
-    "qlearning": "d4rl_reference",
-    "sequences": "d4rl_reference",
+    "ConversionReport": ".pipeline",
+    "attached": "..vault.attachments",
+    "convert": ".pipeline",
+    "qlearning": ".d4rl_reference",
+    "sequences": ".d4rl_reference",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+        return getattr(importlib.import_module(_HOMES[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..vault.attachments import attached
 from ..vault.dtypes import NpArray
 from ..vault.episodes import Ends
 from ..vault.errors import CorruptionError
 from ..vault.vault import Vault
-from .attachments import attached
 from .source import Block, Source
 from .tally import Tally, differences, tally_of
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ..vault.attachments import can_attach
 from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
 from ..vault.tree import component
 from . import hdf5
-from .attachments import can_attach
 from .json_arrays import to_json
 
 NAME = "d4rl"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..vault.attachments import attach
 from ..vault.errors import NotFoundError
 from ..vault.vault import Vault
 from .ahead import ahead
 from .aside import aside, check_free, put_in_place
-from .attachments import attach
 from .check import check
 from .formats import Format, find_format
 from .provenance import Origin, inspect

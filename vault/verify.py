@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .arrays import ArraySpec
+from .attachments import attached_folders, read_attached
 from .errors import CorruptionError, StrongbaxError
 from .reader import Snapshot, take_snapshot
 from .root import FILE
@@ -23,7 +24,7 @@ class Report:
     Attributes:
       problems: one sentence for each thing that is wrong.
       notes: one sentence for each thing that is unusual, but not wrong.
-      checked: how many shards, bytes, steps and episodes were looked at.
+      checked: how many shards, bytes, steps, episodes and attached arrays were looked at.
     """
 
     problems: list[str] = field(default_factory=list[str])
@@ -72,6 +73,7 @@ def verify(path: Path, *, deep: bool = True, progress: Progress | None = None) -
             _check_episodes(snapshot, report)
         except CorruptionError as error:
             report.problems.append(str(error))
+    report.checked["attached"] = _check_attached(path, report, deep=deep)
     for torn in path.glob("log/*.torn"):
         report.notes.append(
             f"{torn.name} is a last record that was damaged when the vault was opened: of a flush that never "
@@ -120,6 +122,18 @@ def _check_shard(path: Path, array: ArraySpec, shard: int, rows: int, report: Re
         except StrongbaxError as error:
             report.problems.append(str(error))
     return file.stat().st_size
+
+
+def _check_attached(path: Path, report: Report, *, deep: bool) -> int:
+    count = 0
+    for _, folder in attached_folders(path):
+        count += 1
+        if deep:
+            try:
+                read_attached(folder)
+            except CorruptionError as error:
+                report.problems.append(str(error))
+    return count
 
 
 def _check_episodes(snapshot: Snapshot, report: Report) -> None:

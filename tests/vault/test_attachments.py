@@ -1,11 +1,12 @@
 """Attached arrays: they come back as they were, also to readers that know only Zarr."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
-from strongbax.converters.attachments import attach, attached, can_attach
+from strongbax.vault.attachments import attach, attached, can_attach
 from strongbax.vault.errors import CorruptionError, StorageError
 from strongbax.vault.vault import Vault
 
@@ -45,7 +46,9 @@ def test_a_vault_lives_with_them(tmp_path: Path):
     attach(tmp_path / "v", ARRAYS)
     with Vault.open(tmp_path / "v", mode="a") as vault:
         vault.extend({"reward": np.ones(2, np.float32)})
-        assert vault.verify().ok
+        report = vault.verify()
+    assert report.ok
+    assert report.checked["attached"] == len(ARRAYS)
     with Vault.open(tmp_path / "v") as vault:
         assert vault.length == 5
     assert set(attached(tmp_path / "v")) == set(ARRAYS)
@@ -60,6 +63,19 @@ def test_damage_is_found(tmp_path: Path):
     chunk.write_bytes(data)
     with pytest.raises(CorruptionError, match="attached/bias' is damaged: its checksum is wrong"):
         attached(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [lambda chunk: chunk.unlink(), lambda chunk: chunk.write_bytes(b"zero")])
+def test_verify_names_a_damaged_one(tmp_path: Path, damage: Callable[[Path], object]):
+    """An attached array that is cut short or gone is a problem of the vault, and named."""
+    with Vault.create(tmp_path / "v", steps={"reward": np.float32(0)}) as vault:
+        vault.extend({"reward": np.ones(3, np.float32)})
+    attach(tmp_path / "v", ARRAYS)
+    damage(tmp_path / "v" / "attached" / "policy" / "fc0" / "bias" / "c.0")
+    with Vault.open(tmp_path / "v") as vault:
+        assert vault.verify(deep=False).ok
+        [problem] = vault.verify().problems
+        assert "attached/policy/fc0/bias" in problem
 
 
 def test_nothing_attached_is_nothing(tmp_path: Path):

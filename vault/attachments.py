@@ -1,11 +1,11 @@
 """Attached arrays: what a dataset holds beside its steps, such as the policy that collected it.
 
 They stand as plain Zarr arrays under `attached/` in the vault's group, one chunk each, with a
-checksum. The vault itself knows nothing of them: its root stays small, and it never changes them.
+checksum. The vault's root says nothing of them, so that it stays small; `verify` checks what is there.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -13,11 +13,11 @@ from urllib.parse import unquote
 import google_crc32c
 import numpy as np
 
-from ..vault.dtypes import CORE, NpArray
-from ..vault.errors import CorruptionError
-from ..vault.files import storage_errors, sync_directory, write_new
-from ..vault.root import FILE, group_document
-from ..vault.tree import component
+from .dtypes import CORE, NpArray
+from .errors import CorruptionError
+from .files import storage_errors, sync_directory, write_new
+from .root import FILE, group_document
+from .tree import component
 
 FOLDER = "attached"
 _CRC_BYTES = 4
@@ -67,14 +67,28 @@ def attached(path: str | Path) -> dict[str, NpArray]:
     Raises:
       CorruptionError: if an array's bytes are not those that were written.
     """
-    top = Path(path).expanduser() / FOLDER
-    found = (file.parent for file in sorted(top.rglob(FILE)) if _is_array(file))
-    return {unquote(folder.relative_to(top).as_posix()): _read(folder) for folder in found}
+    return {name: read_attached(folder) for name, folder in attached_folders(Path(path).expanduser())}
 
 
-def _read(folder: Path) -> NpArray:
-    document = json.loads((folder / FILE).read_bytes())
-    data = (folder / _chunk(len(document["shape"]))).read_bytes()
+def attached_folders(path: Path) -> Iterator[tuple[str, Path]]:
+    """Yields name and folder of every array that is attached to a vault."""
+    top = path / FOLDER
+    for file in sorted(top.rglob(FILE)):
+        if _is_array(file):
+            yield unquote(file.parent.relative_to(top).as_posix()), file.parent
+
+
+def read_attached(folder: Path) -> NpArray:
+    """Reads an attached array.
+
+    Raises:
+      CorruptionError: if its bytes are not those that were written.
+    """
+    try:
+        document = json.loads((folder / FILE).read_bytes())
+        data = (folder / _chunk(len(document["shape"]))).read_bytes()
+    except (OSError, ValueError, LookupError) as error:
+        raise CorruptionError(f"The attached array {str(folder)!r} is damaged: {error}.") from error
     values, crc = data[:-_CRC_BYTES], data[-_CRC_BYTES:]
     if _crc(values) != crc:
         raise CorruptionError(f"The attached array {str(folder)!r} is damaged: its checksum is wrong.")
@@ -114,7 +128,10 @@ def _array_document(array: NpArray) -> dict[str, Any]:
 
 
 def _is_array(file: Path) -> bool:
-    return json.loads(file.read_bytes())["node_type"] == "array"
+    try:
+        return json.loads(file.read_bytes())["node_type"] == "array"
+    except (ValueError, LookupError, TypeError):
+        return True  # a damaged document is named where it is read
 
 
 def _chunk(ndim: int) -> str:
