@@ -29,7 +29,7 @@ def windows(index: EpisodeIndex, key: Array, count: int) -> tuple[Array, Array]:
       >>> from .episode_coming import Coming, Rule
       >>> from .episode_index import extend, init
       >>> last = jnp.array([[False, True, False, False]])
-      >>> index = extend(init(1, 8), Coming(jnp.asarray(0), last), Rule(length=2))
+      >>> index, _ = extend(init(1, 8), Coming(jnp.asarray(0), last), Rule(length=2))
       >>> sorted(set(windows(index, jax.random.key(0), 64)[1].tolist()))
       [0, 2]
     """
@@ -51,7 +51,7 @@ def nth(index: EpisodeIndex, totals: Array, number: Array) -> tuple[Array, Array
     Example:
       >>> from .episode_coming import Coming, Rule
       >>> from .episode_index import extend, init
-      >>> index = extend(init(2, 8), Coming(jnp.asarray(0), jnp.zeros((2, 3), bool)), Rule(length=2))
+      >>> index, _ = extend(init(2, 8), Coming(jnp.asarray(0), jnp.zeros((2, 3), bool)), Rule(length=2))
       >>> nth(index, jnp.cumsum(index.windows.counts), jnp.array([0, 1, 2]))
       (Array([0, 0, 1], dtype=int32), Array([0, 1, 0], dtype=int32))
     """
@@ -74,7 +74,7 @@ def episodes(index: EpisodeIndex, key: Array, count: int) -> tuple[Array, Array]
       >>> from .episode_coming import Coming, Rule
       >>> from .episode_index import extend, init
       >>> last = jnp.array([[False, True, False, False, False, False]])
-      >>> index = extend(init(1, 8, grouped=True), Coming(jnp.asarray(0), last), Rule(length=2))
+      >>> index, _ = extend(init(1, 8, grouped=True), Coming(jnp.asarray(0), last), Rule(length=2))
       >>> streams, slots = episodes(index, jax.random.key(0), 1000)
       >>> 400 < int((slots == 0).sum()) < 600
       True
@@ -102,7 +102,7 @@ def within(index: EpisodeIndex, bits: Array, streams: Array, places: Array) -> t
       >>> from .episode_coming import Coming, Rule
       >>> from .episode_index import extend, init
       >>> last = jnp.array([[False, True, False, False]])
-      >>> index = extend(init(1, 8, grouped=True), Coming(jnp.asarray(0), last), Rule(length=2))
+      >>> index, _ = extend(init(1, 8, grouped=True), Coming(jnp.asarray(0), last), Rule(length=2))
       >>> bits = jax.random.bits(jax.random.key(0), (2, 1), jnp.uint32)
       >>> within(index, bits, jnp.array([0]), jnp.array([1]))
       (Array([0], dtype=int32), Array([2], dtype=int32))

@@ -15,7 +15,7 @@ its steps have come, and leaves when its first step is overwritten, so that a dr
 Letters: `B` streams, `C` capacity in steps, `T` steps, `W` window in steps, `N` batch.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -80,30 +80,52 @@ def init(streams: int, capacity: int, *, grouped: bool = False) -> EpisodeIndex:
     )
 
 
-def extend(index: EpisodeIndex, coming: Coming, rule: Rule) -> EpisodeIndex:
-    """Returns the index of the ring with `T` more steps on every stream.
+@dataclass(frozen=True)
+class Change:
+    """What steps changed, for those who keep something of every window or episode.
+
+    Attributes:
+      begins: bool `[B, T]`, whether an episode began with a step.
+      numbers: int32 `[B, T]`, of which episode a step is.
+      lost: int32 `[B, T]`, slots that windows started at and that are overwritten; -1 for none.
+      came: int32 `[B, K]`, slots that new windows start at; -1 for none.
+      closed: int32 `[B, K + 1]`, slots of `groups` whose episodes lost all their windows; -1 for none.
+      met: int32 `[B, K + 1]`, slots of `groups` whose episodes may have got steps or windows; -1 for none.
+      episodes: int32 `[B, K + 1]`, the numbers of the episodes of `met`.
+    """
+
+    begins: Array
+    numbers: Array
+    lost: Array
+    came: Array
+    closed: Array
+    met: Array
+    episodes: Array
+
+
+def extend(index: EpisodeIndex, coming: Coming, rule: Rule) -> tuple[EpisodeIndex, Change]:
+    """Returns the index of the ring with `T` more steps on every stream, and what they changed.
 
     Args:
       index: the index. Donate it, and it is written in place.
-      coming: the steps, `T <= C`.
+      coming: the steps, `1 <= T <= C`.
       rule: which windows there are.
 
     Example:
       >>> last = jnp.array([[False, True, False, False]])
-      >>> index = extend(init(1, 8), Coming(jnp.asarray(0), last), Rule(length=2))
+      >>> index, _ = extend(init(1, 8), Coming(jnp.asarray(0), last), Rule(length=2))
       >>> queues.front(index.windows, 3)
       (Array([[0, 2, 0]], dtype=int32), Array([[ True,  True, False]], dtype=bool))
     """
     streams, length = coming.last.shape
-    if length == 0:
-        return index
     steps = read(coming, index.now[:, 1], index.now[:, 2], index.capacity)
     windows = completed(steps, coming, rule, index.capacity)
     starts = wrap(coming.cursor + windows.start, index.capacity)
     # Written first, then read: a read of what was written needs no copy of what was there before.
     pushed = queues.push(index.windows, starts, windows.chosen)
-    gone = _overwritten(pushed, index.windows.counts, coming, index.capacity)
-    groups, newest = _regrouped(index, gone, windows)
+    lost = _overwritten(pushed, index.windows.counts, coming, index.capacity)
+    gone = jnp.sum(lost >= 0, axis=1, dtype=jnp.int32)
+    groups = _regrouped(index, gone, windows)
     rows = jnp.arange(streams, dtype=jnp.int32)[:, None]
     i = jnp.arange(length, dtype=jnp.int32)[None]
     # Always true; but who samples before adding orders the two through the cursor, and so must all writes.
@@ -111,19 +133,28 @@ def extend(index: EpisodeIndex, coming: Coming, rule: Rule) -> EpisodeIndex:
     begins = begins if coming.count is None else begins & (i < coming.count)
     numbers = jnp.where(begins, steps.episode, index.capacity + 1 + i)
     times = jnp.broadcast_to(index.now[:, :1] + i, numbers.shape)
-    return replace(
-        index,
+    change = Change(
+        begins=begins,
+        numbers=steps.episode,
+        lost=lost,
+        came=jnp.where(windows.chosen, starts, -1),
+        closed=groups.closed,
+        met=groups.met,
+        episodes=groups.episodes,
+    )
+    longer = EpisodeIndex(
         episode=ring.append(_ring(index.episode, coming.cursor), steps.episode).steps,
         begins=index.begins.at[rows, numbers].set(times, mode="drop", unique_indices=True),
         now=_now(index.now, steps, coming),
         windows=queues.pop(pushed, gone),
-        groups=groups,
-        newest=newest,
+        groups=groups.queues,
+        newest=groups.newest,
     )
+    return longer, change
 
 
 def _overwritten(pushed: Queues, counts: Array, coming: Coming, capacity: int) -> Array:
-    """Counts the windows of each stream whose first step is overwritten, int32 `[B]`.
+    """The slots of overwritten steps at which windows started, int32 `[B, T]`, -1 for none.
 
     Of the queues, the first `counts` entries were there before the steps came.
     """
@@ -131,28 +162,48 @@ def _overwritten(pushed: Queues, counts: Array, coming: Coming, capacity: int) -
     starts, _ = queues.front(pushed, count)
     there = jnp.arange(count, dtype=jnp.int32)[None] < counts[:, None]
     ago = wrap(coming.cursor - 1 - starts, capacity) + 1  # in [1, C]
-    return jnp.sum(there & (ago + count > capacity), axis=1, dtype=jnp.int32)
+    return jnp.where(there & (ago + count > capacity), starts, -1)
 
 
-def _regrouped(
-    index: EpisodeIndex, gone: Array, windows: Windows
-) -> tuple[Queues, Array] | tuple[None, None]:
+@dataclass(frozen=True)
+class _Groups:
+    """The groups after the steps, and what became of them; see `Change`."""
+
+    queues: Queues | None
+    newest: Array | None
+    closed: Array
+    met: Array
+    episodes: Array
+
+
+def _regrouped(index: EpisodeIndex, gone: Array, windows: Windows) -> _Groups:
     """Opens a group for every episode that is new, and drops those that have lost all their windows."""
     if index.groups is None or index.newest is None:
-        return None, None
+        none = jnp.full((gone.shape[0], 0), -1, jnp.int32)
+        return _Groups(None, None, none, none, none)
+    held = index.groups
     empty = gone == index.windows.counts
     # Each window's episode beside that of the window before it, which may have come with an earlier batch.
     episodes = jnp.concatenate([jnp.where(empty, -1, index.newest)[:, None], windows.episode], axis=1)
     _, latest = running(windows.chosen)
     latest = jnp.take_along_axis(episodes, jnp.pad(latest + 1, ((0, 0), (1, 0))), axis=1)
     opens = windows.chosen & (windows.episode != latest[:, :-1])
-    groups = queues.push(index.groups, queues.ahead(index.windows, windows.chosen), opens)
+    opened = queues.ahead(held, opens)
+    groups = queues.push(held, queues.ahead(index.windows, windows.chosen), opens)
     # A group is empty when the group after it begins at the new head or before.
     firsts, _ = queues.front(groups, windows.chosen.shape[1] + 1)
-    there = jnp.arange(1, firsts.shape[1], dtype=jnp.int32)[None] < index.groups.counts[:, None]
+    i = jnp.arange(firsts.shape[1], dtype=jnp.int32)[None]
     place = wrap(firsts[:, 1:] - index.windows.heads[:, None], groups.capacity)
-    passed = jnp.sum(there & (place <= gone[:, None]), axis=1, dtype=jnp.int32)
-    return queues.pop(groups, jnp.where(empty, index.groups.counts, passed)), latest[:, -1]
+    passed = (i[:, 1:] < held.counts[:, None]) & (place <= gone[:, None])
+    closing = jnp.where(empty, held.counts, jnp.sum(passed, axis=1, dtype=jnp.int32))
+    tail = wrap(held.heads + held.counts - 1, groups.capacity)
+    return _Groups(
+        queues=queues.pop(groups, closing),
+        newest=latest[:, -1],
+        closed=jnp.where(i < closing[:, None], wrap(held.heads[:, None] + i, groups.capacity), -1),
+        met=jnp.concatenate([jnp.where(empty, -1, tail)[:, None], jnp.where(opens, opened, -1)], axis=1),
+        episodes=episodes,
+    )
 
 
 def _now(now: Array, steps: Steps, coming: Coming) -> Array:

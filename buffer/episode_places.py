@@ -45,7 +45,7 @@ def locate(index: EpisodeIndex, cursor: Array, streams: Array, slots: Array) -> 
       >>> from .episode_coming import Coming, Rule
       >>> from .episode_index import extend, init
       >>> coming = Coming(jnp.asarray(0), jnp.array([[False, False, True, False]]))
-      >>> index = extend(init(1, 8), coming, Rule(length=2))
+      >>> index, _ = extend(init(1, 8), coming, Rule(length=2))
       >>> places = locate(index, jnp.asarray(4), jnp.array([0, 0]), jnp.array([1, 3]))
       >>> places.age.tolist(), places.after.tolist()
       ([1, 0], [1, 0])

@@ -4,16 +4,38 @@ Letters: `B` streams, `C` capacity in steps, `N` batch, `W` window in steps.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
+
+import jax.numpy as jnp
+from jax import Array
 
 from .arguments import positive
 from .episode_coming import Rule, Short
 
-Weights = Literal["windows", "episodes"]
+Named = Literal["windows", "episodes", "length", "return", "priorities"]
 
 MAX_SLOTS = 2**30  # over all streams; with more, the arithmetic on slots would leave int32
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """What is known of some episodes, for those who weigh them. All of any one shape.
+
+    Attributes:
+      lengths: int32, in steps, as far as they have come.
+      returns: float32, the sums of their rewards so far; None where no leaf is a reward.
+      ended: bool, whether they have ended.
+    """
+
+    lengths: Array
+    returns: Array | None
+    ended: Array
+
+
+Weigh = Callable[[Episodes], Array]
+Weights = Named | Weigh
 
 
 @dataclass(frozen=True)
@@ -23,6 +45,7 @@ class Plan:
     Attributes:
       rule: which windows there are.
       weights: how they are drawn.
+      exponent: what priorities are raised to.
       batch_size: `N`.
       minimum: steps that a stream must hold before it is sampled.
       roles: leaves by role, as far as they were given.
@@ -30,6 +53,7 @@ class Plan:
 
     rule: Rule
     weights: Weights
+    exponent: float
     batch_size: int
     minimum: int
     roles: tuple[tuple[str, str | None], ...] = ()
@@ -37,7 +61,19 @@ class Plan:
     @property
     def grouped(self) -> bool:
         """Whether windows are drawn by episodes."""
-        return self.weights != "windows"
+        return self.weights not in {"windows", "priorities"}
+
+    @property
+    def treed(self) -> bool:
+        """Whether windows, or episodes, have chances of their own."""
+        return self.weights not in {"windows", "episodes"}
+
+    @property
+    def weigh(self) -> Weigh | None:
+        """What an episode weighs; None where nothing is weighed by episodes."""
+        if callable(self.weights):
+            return self.weights
+        return {"length": _length, "return": _return}.get(self.weights)
 
 
 def parse(
@@ -50,6 +86,7 @@ def parse(
     short: Short,
     weights: Weights,
     roles: Mapping[str, str | None] | None,
+    priority_exponent: float,
 ) -> Plan:
     """Checks the arguments of `make_episode_buffer`.
 
@@ -58,7 +95,7 @@ def parse(
       ValueError: if a size is not positive, sizes contradict each other, or a choice is not known.
 
     Example:
-      >>> parse(4, 32, 8, 100, None, 1, "drop", "windows", None).rule
+      >>> parse(4, 32, 8, 100, None, 1, "drop", "windows", None, 0.6).rule
       Rule(length=8, period=1, short='drop')
     """
     minimum = 1 if min_length_time_axis is None else min_length_time_axis
@@ -88,14 +125,26 @@ def parse(
             f"{period - sample_sequence_length} steps between neighbours are never sampled.",
             stacklevel=3,
         )
-    known: tuple[tuple[str, Any, Any], ...] = (("short", short, Short), ("weights", weights, Weights))
-    for name, choice, choices in known:
-        if choice not in get_args(choices):
-            raise ValueError(f"`{name}` must be one of {list(get_args(choices))}: got {choice!r}.")
+    if short not in get_args(Short):
+        raise ValueError(f"`short` must be one of {list(get_args(Short))}: got {short!r}.")
+    if not callable(weights) and weights not in get_args(Named):
+        raise ValueError(f"`weights` must be a function or one of {list(get_args(Named))}: got {weights!r}.")
+    if not 0 <= priority_exponent <= 1:
+        raise ValueError(f"`priority_exponent` must be from 0 to 1: got {priority_exponent}.")
     return Plan(
         Rule(sample_sequence_length, period, short),
         weights,
+        priority_exponent,
         sample_batch_size,
         minimum,
         tuple((roles or {}).items()),
     )
+
+
+def _length(episodes: Episodes) -> Array:
+    return episodes.lengths.astype(jnp.float32)
+
+
+def _return(episodes: Episodes) -> Array:
+    assert episodes.returns is not None
+    return episodes.returns

@@ -1,36 +1,24 @@
-"""What an episode buffer holds and what it gives: a state with its index, and windows gathered from it.
+"""What an episode buffer gives: windows, drawn and gathered.
 
 Letters: `B` streams, `C` slots a stream, `N` batch, `W` window in steps.
 """
 
+import dataclasses
 import functools
-from typing import Generic
+from typing import Any, Generic
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from . import ring
+from . import episode_chances, episode_draw, ring, sum_tree
 from .episode_coming import Rule
-from .episode_index import EpisodeIndex
 from .episode_places import locate
+from .episode_plan import Plan
+from .episode_state import EpisodeBufferState
 from .records import Record, record
-from .trajectory_buffer import Experience, TrajectoryBufferState, ring_of
-
-
-@record
-class EpisodeBufferState(TrajectoryBufferState[Experience], Generic[Experience]):
-    """What an episode buffer holds.
-
-    Attributes:
-      experience: leaves `[B, C, ...]`.
-      current_index: int32 `[]`, the slot that the next step goes to.
-      is_full: bool `[]`, whether every slot has been written.
-      laps: int32 `[]`, how often `current_index` came round to 0; None in states built without it.
-      index: where the episodes lie, and which windows can be drawn.
-    """
-
-    index: EpisodeIndex
+from .shuffle import shuffled
+from .trajectory_buffer import Experience, ring_of
 
 
 @record
@@ -48,6 +36,82 @@ class EpisodeBufferSample(Record, Generic[Experience]):
     mask: Array
     step_in_episode: Array
     indices: Array
+
+
+@record
+class PrioritisedEpisodeBufferSample(EpisodeBufferSample[Experience], Generic[Experience]):
+    """What a prioritised episode buffer gives.
+
+    Attributes:
+      experience: leaves `[N, W, ...]`; zeros where `mask` is False.
+      mask: bool `[N, W]`, whether there is a step.
+      step_in_episode: int32 `[N, W]`, steps of the episode before this one; 0 where `mask` is False.
+      indices: int32 `[N]`, for `set_priorities`.
+      probabilities: float32 `[N]`, how likely each window was to be drawn.
+    """
+
+    probabilities: Array
+
+
+def sample(
+    state: EpisodeBufferState[Experience], rng_key: Array, plan: Plan
+) -> EpisodeBufferSample[Experience]:
+    """Samples windows, with replacement; always as many as the plan says.
+
+    Args:
+      state: the state; where it holds no window (`can_sample`), the sample means nothing.
+      rng_key: a PRNG key, consumed.
+      plan: of the buffer.
+    """
+    if state.chances is not None:
+        streams, slots = episode_chances.draw(state.chances, state.index, rng_key, plan)
+    elif plan.grouped:
+        streams, slots = episode_draw.episodes(state.index, rng_key, plan.batch_size)
+    else:
+        streams, slots = episode_draw.windows(state.index, rng_key, plan.batch_size)
+    return windows_at(state, streams, slots, plan.rule)
+
+
+def sample_prioritised(
+    state: EpisodeBufferState[Experience], rng_key: Array, plan: Plan
+) -> PrioritisedEpisodeBufferSample[Experience]:
+    """Samples windows by their priorities.
+
+    Args:
+      state: the state; where it holds no window (`can_sample`), the sample means nothing.
+      rng_key: a PRNG key, consumed.
+      plan: of the buffer.
+    """
+    assert state.chances is not None
+    drawn, tree = sample(state, rng_key, plan), state.chances.tree
+    mass = sum_tree.total(tree)
+    chances = sum_tree.get(tree, drawn.indices) / jnp.where(mass > 0, mass, 1.0)
+    return PrioritisedEpisodeBufferSample(**drawn, probabilities=chances)
+
+
+def sample_epoch(
+    state: EpisodeBufferState[Experience], rng_key: Array, step: Any, plan: Plan
+) -> EpisodeBufferSample[Experience]:
+    """Takes one batch of an endless row of epochs; in each, every window comes up once, in another order.
+
+    An epoch takes `ceil(windows / N)` batches. The last is filled up with windows of the same epoch, for
+    which `mask` is False throughout. Nothing may be added to the state while an epoch lasts.
+
+    Args:
+      state: the state.
+      rng_key: a PRNG key, the same for all steps.
+      step: int `[]`, which batch it is, from 0 on.
+      plan: of the buffer.
+    """
+    totals = jnp.cumsum(state.index.windows.counts)
+    count = jnp.maximum(totals[-1], 1)
+    batches = (count - 1) // plan.batch_size + 1
+    epoch, batch = jnp.divmod(jnp.asarray(step).astype(jnp.int32), batches)
+    number = batch * plan.batch_size + jnp.arange(plan.batch_size, dtype=jnp.int32)
+    place = shuffled(jax.random.fold_in(rng_key, epoch), number % count, count)
+    streams, slots = episode_draw.nth(state.index, totals, place)
+    drawn = windows_at(state, streams, slots, plan.rule)
+    return dataclasses.replace(drawn, mask=drawn.mask & (number < totals[-1])[:, None])
 
 
 def windows_at(
