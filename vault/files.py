@@ -68,11 +68,11 @@ def make_directories(path: Path) -> None:
 def reserve(descriptor: int, room: int) -> None:
     """Reserves room on the disk after a file's end, where the system can; the file's length stays.
 
-    Failing is no error: whoever writes finds out whether there is room.
+    Failing is no error: nothing stays reserved, and whoever writes finds out whether there is room.
     """
     fallocate = _fallocate()
-    if fallocate is not None and room > 0:
-        fallocate(descriptor, _KEEP_SIZE, 0, room)
+    if fallocate is not None and room > 0 and fallocate(descriptor, _KEEP_SIZE, 0, room):
+        os.ftruncate(descriptor, os.fstat(descriptor).st_size)
 
 
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE; os.posix_fallocate would let the file grow
