@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 XDIST ?= 2
 
-.PHONY: demo test heavy lint types bench docs format clean
+.PHONY: demo test heavy flashbax lint types bench docs format clean
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -21,7 +21,11 @@ test: .venv/.test
 	$(BIN)/python -m pytest -n $(XDIST) -m "not heavy"
 
 heavy: .venv/.test .venv/.bench
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m heavy
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m heavy --ignore=tests/flashbax
+
+# Flashbax's own tests in full, unchanged, on our modules (an hour on one core), and its faults, which are not ours.
+flashbax: .venv/.test
+	XDIST=$(XDIST) $(BIN)/python -m pytest -m heavy tests/flashbax
 
 lint: .venv/.lint
 	$(BIN)/ruff format --check .

@@ -15,9 +15,9 @@ from strongbax.buffer import prioritised_trajectory_buffer as per
 from strongbax.buffer import sum_tree
 
 STREAMS, DRAWN, SET = 2, 12, 5
-# capacity, window, period: every start; windows of half the ring; a period that the capacity is no
-# multiple of, so that the last start before the end is further from the first than the others; items.
-SIZES = [(6, 3, 1), (6, 6, 2), (7, 2, 3), (5, 1, 1)]
+# capacity, window, period: every start; windows as long as the ring; a period that the capacity is no
+# multiple of, so that the last start before the end is further from the first than the others.
+SIZES = [(6, 3, 1), (6, 6, 2), (7, 2, 3)]
 LENGTHS = (1, 4)
 
 
@@ -133,7 +133,7 @@ def assert_drawn(sample, model, leaves):
     assert (np.asarray(sample.probabilities) > 0).all()
 
 
-@pytest.mark.parametrize("length", [1, 2, 5, 6])
+@pytest.mark.parametrize("length", [2, 6])
 def test_windows_come_and_go_with_each_addition(length):
     """Whatever is added at once, up to the whole ring, the windows that can be drawn are the whole ones."""
     sizes = (6, 3, 1)
@@ -236,23 +236,6 @@ def test_an_unknown_device_is_warned_about():
     """The argument has no effect, but a misspelt one is no secret."""
     with pytest.warns(UserWarning, match="Device must be one of"):
         fbx.make_prioritised_item_buffer(8, 1, 2, device="gpuu")
-
-
-def test_vmap_gives_what_single_calls_give():
-    """States stacked under vmap go the way of each alone, at different cursors."""
-    states = [BUFFER.add(EMPTY, steps(0, 5)), BUFFER.add(EMPTY, steps(0, 3))]
-    keys = jax.random.split(jax.random.key(1))
-
-    def step(state, batch, key):
-        state = BUFFER.add(state, batch)
-        sample = BUFFER.sample(state, key)
-        return BUFFER.set_priorities(state, sample.indices, jnp.arange(8.0)), sample
-
-    stack = lambda *x: jnp.stack(x)  # noqa: E731
-    batches = [steps(5, 4), steps(3, 4)]
-    together = jax.jit(jax.vmap(step))(jax.tree.map(stack, *states), jnp.stack(batches), keys)
-    apart = [jax.jit(step)(*one) for one in zip(states, batches, keys, strict=True)]
-    jax.tree.map(np.testing.assert_allclose, together, jax.tree.map(stack, *apart))
 
 
 def test_pmapped_states_are_asked_elementwise():

@@ -20,7 +20,7 @@ CONTRARY = {
     "prioritised_flat_buffer_test.py::test_adjust_priorities": (
         "gives a priority to pairs of which only the first step was added: they would be drawn broken"
     ),
-    "sum_tree_test.py::test_set_non_batched[7]": "sets leaf 7 of a tree of capacity 7, which has leaves 0 to 6",
+    "sum_tree_test.py::test_set_non_batched[7]": "sets leaf 7 of a tree of capacity 7, whose last is 6",
 }
 
 WHEEL = Path(importlib.util.find_spec("flashbax").origin).parent
