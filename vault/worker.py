@@ -101,6 +101,11 @@ class Worker:
         self._jobs.put(job)
         return job
 
+    def drain(self) -> None:
+        """Waits until everything that it was given is done."""
+        if not self._stopped:
+            self.submit(_rest).exception()
+
     def stop(self) -> None:
         """Waits until everything is done, and ends the thread. Twice is harmless."""
         self._stopped = True
@@ -117,7 +122,11 @@ def _work(jobs: "queue.SimpleQueue[Job[Any] | None]") -> None:
 _working: "weakref.WeakSet[Worker]" = weakref.WeakSet()
 
 
+def _rest() -> None:
+    """Does nothing: whoever waits for it knows that all before it is done."""
+
+
 @atexit.register
 def _finish() -> None:
     for worker in list(_working):
-        worker.stop()
+        worker.drain()  # not stopped: one may have work for another

@@ -111,7 +111,7 @@ class Writer:
         """Makes sure that memory says what the disk holds."""
         if self._sure:
             return
-        self._in_sealer(self._rest)
+        self._sealer.drain()
         self.wait()
         with self.mutex:
             if self._log is not None:
@@ -258,10 +258,6 @@ class Writer:
         recovery.
         """
         return self._sealer.submit(work, *arguments).result()
-
-    @staticmethod
-    def _rest() -> None:
-        """Does nothing: whoever waits for it knows that the sealer has nothing left to do."""
 
     def wait(self) -> None:
         """Waits for the sealer."""

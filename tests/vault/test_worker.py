@@ -1,8 +1,11 @@
 """The worker: jobs in order, in one thread; who waits gets what came of them."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
+from strongbax.vault import Vault
 from strongbax.vault.worker import Worker
 
 
@@ -59,3 +62,21 @@ def test_a_worker_that_was_stopped_takes_no_job():
     assert job.done()
     with pytest.raises(RuntimeError, match="was stopped"):
         worker.submit(sum, [1, 2])
+
+
+def test_what_was_given_is_done_before_the_interpreter_ends(tmp_path):
+    """A flush that nobody waited for, of a vault that nobody closed, is durable when the process ends."""
+    script = f"""
+import types, numpy as np
+from strongbax.vault import Vault
+vault = Vault.create({str(tmp_path / "v")!r}, steps={{"reward": np.float32(0)}})
+for count in range(1, 9):
+    state = types.SimpleNamespace(
+        experience={{"reward": np.arange(16, dtype=np.float32)[None]}},
+        current_index=np.int32(count), is_full=np.bool_(False), laps=np.int32(0),
+    )
+    vault.write(state, wait=False)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+    with Vault.open(tmp_path / "v") as vault:
+        assert vault.read_numpy()["reward"].tolist() == [list(range(8))]
