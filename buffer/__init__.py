@@ -17,24 +17,35 @@ from . import (
     trajectory_buffer,
     trajectory_queue,
 )
-from .episode_buffer import make_episode_buffer
+from .discount_to_end import discount_to_end
+from .episode_buffer import Episodes, make_episode_buffer
+from .episode_steps import places_of, steps_at
 from .flat_buffer import make_flat_buffer
+from .frame_stack import frame_stack
+from .hindsight import hindsight_goals
 from .importance import importance_weights
 from .item_buffer import make_item_buffer
 from .layout import BatchMismatchError
 from .mixer import make_mixer
+from .n_step import n_step
+from .next_observation import next_observation
 from .ordering import sample_and_add
 from .prioritised_flat_buffer import make_prioritised_flat_buffer
 from .prioritised_item_buffer import make_prioritised_item_buffer
 from .prioritised_trajectory_buffer import make_prioritised_trajectory_buffer
+from .return_to_go import return_to_go
 from .trajectory_buffer import make_trajectory_buffer, num_added
 from .trajectory_queue import make_trajectory_queue
 
 __all__ = [
     "BatchMismatchError",
+    "Episodes",
+    "discount_to_end",
     "episode_buffer",
     "flashbax_alias",
     "flat_buffer",
+    "frame_stack",
+    "hindsight_goals",
     "importance_weights",
     "item_buffer",
     "make_episode_buffer",
@@ -47,11 +58,16 @@ __all__ = [
     "make_trajectory_buffer",
     "make_trajectory_queue",
     "mixer",
+    "n_step",
+    "next_observation",
     "num_added",
+    "places_of",
     "prioritised_flat_buffer",
     "prioritised_item_buffer",
     "prioritised_trajectory_buffer",
+    "return_to_go",
     "sample_and_add",
+    "steps_at",
     "sum_tree",
     "trajectory_buffer",
     "trajectory_queue",

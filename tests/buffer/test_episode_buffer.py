@@ -51,7 +51,7 @@ def test_the_state_is_that_of_a_trajectory_buffer_and_more():
     state = filled()
     assert isinstance(state, TrajectoryBufferState)
     assert num_added(state) == 15
-    assert {*state} == {"experience", "current_index", "is_full", "laps", "index"}
+    assert {*state} == {"experience", "current_index", "is_full", "laps", "index", "chances"}
 
 
 @pytest.mark.parametrize("kind", ["numpy", "jax"])
@@ -198,7 +198,7 @@ def test_every_kind_of_leaf_is_padded():
         ({"sample_sequence_length": 9}, "`sample_sequence_length` must be at most the capacity .* 9 for"),
         ({"min_length_time_axis": 9}, "`min_length_time_axis` must be at most the capacity"),
         ({"short": "cut"}, r"`short` must be one of \['drop', 'pad', 'pad_left', 'shift'\]: got 'cut'"),
-        ({"weights": "equal"}, r"`weights` must be one of .*: got 'equal'"),
+        ({"weights": "equal"}, r"`weights` must be a function or one of .*: got 'equal'"),
         (
             {"add_batch_size": 2**29},
             "`add_batch_size` times `max_length_time_axis` must be at most 1073741824",

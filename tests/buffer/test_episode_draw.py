@@ -56,10 +56,10 @@ def test_draws_are_as_likely_as_they_should_be(short, period, weights):
 @pytest.mark.heavy
 @pytest.mark.parametrize("weights", ["windows", "episodes"])
 @pytest.mark.parametrize("short", ["drop", "pad", "pad_left", "shift"])
-def test_many_draws_are_as_likely_as_they_should_be(short, weights, record_property):
+def test_many_draws_are_as_likely_as_they_should_be(short, weights):
     """The p-values of eight histories with a million draws each are those of chance."""
     values = [pvalue(short, 1 + seed % 3, weights, 1_000_000, seed) for seed in range(8)]
-    record_property("p-values", values)
+    print(short, weights, "p-values", np.round(values, 4))
     assert min(values) > 1e-4
     assert stats.kstest(values, "uniform").pvalue > 1e-4
 
