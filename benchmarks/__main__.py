@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import buffers, disk, endurance, facts, flush, frames, machine, read, table
+from . import buffers, disk, endurance, facts, flush, frames, machine, prioritised, read, table
 from .measure import Work
 from .peers import FLASHBAX, installed
 
@@ -16,8 +16,10 @@ FAMILIES: dict[str, tuple[Measure, ...]] = {
     "flush": (flush.measure, facts.measure),
     "bytes": (endurance.measure, frames.measure),
     "read": (read.measure,),
-    "buffers": (buffers.measure,),
+    "buffers": (buffers.measure, prioritised.measure),
+    "prioritised": (prioritised.measure,),
 }
+_ALL = [family for family in FAMILIES if family != "prioritised"]  # which `buffers` has within it
 
 
 def main() -> None:
@@ -29,7 +31,7 @@ def main() -> None:
     works: list[Work] = []
     with disk.scratch(options.dir) as directory:
         about = machine.describe(directory)
-        for family in options.only or FAMILIES:
+        for family in options.only or _ALL:
             for measure in FAMILIES[family]:
                 console.print(f"... {measure.__module__}", style="dim")
                 works += measure(directory, who, quick=options.quick)

@@ -21,7 +21,7 @@ from .peers import OURS
 THEIRS = "Flashbax"
 _MODULES = {OURS: "strongbax.buffer", THEIRS: "flashbax"}
 _ADDED, _DRAWN = 64, 256
-_TURNS = 200  # of a scan
+TURNS = 200  # of a scan
 _SLOWER = 1 / 0.95
 
 NpArray = np.ndarray[Any, Any]
@@ -89,7 +89,7 @@ def _step() -> dict[str, NpArray]:
     return {name: np.zeros(shape, np.float32) for name, shape in widths.items()}
 
 
-def _contestant(kind: Kind, who: str, capacity: int) -> Contestant:
+def contestant(kind: Kind, who: str, capacity: int) -> Contestant:
     buffer = kind.make(importlib.import_module(_MODULES[who]), capacity)
     generator = np.random.default_rng(0)
     batch = {
@@ -103,14 +103,14 @@ def _contestant(kind: Kind, who: str, capacity: int) -> Contestant:
 
 
 def _run(kind: Kind, capacity: int, packages: list[str], repetitions: int) -> list[Work]:
-    both = {who: _contestant(kind, who, capacity) for who in packages}
+    both = {who: contestant(kind, who, capacity) for who in packages}
     title = f"{kind.name}, {capacity:,} steps"
     works = [
         _timed(f"{title}: {what}", {who: make(one) for who, one in both.items()}, repetitions)
         for what, make in {
-            "sample in a scan": _sample_in_scan,
+            "sample in a scan": sample_in_scan,
             "sample a call": _sample_a_call,
-            "add in a scan": _add_in_scan,
+            "add in a scan": add_in_scan,
             "add a call": _add_a_call,
         }.items()
     ]
@@ -131,38 +131,38 @@ def _timed(name: str, runs: dict[str, Callable[[], float]], repetitions: int) ->
     return Work(name, "µs", {who: Series(values) for who, values in found.items()}, OURS, targets)
 
 
-def _sample_in_scan(one: Contestant) -> Callable[[], float]:
+def sample_in_scan(one: Contestant) -> Callable[[], float]:
     def draw(state: Any, key: Any) -> Any:
-        keys = jax.random.split(key, _TURNS)
+        keys = jax.random.split(key, TURNS)
         nothing = jax.tree.map(jnp.zeros_like, one.buffer.sample(state, key))
         return jax.lax.scan(lambda _, key: (one.buffer.sample(state, key), None), nothing, keys)[0]
 
     run = jax.jit(draw)
-    return lambda: seconds(lambda: jax.block_until_ready(run(one.state, jax.random.key(0)))) / _TURNS
+    return lambda: seconds(lambda: jax.block_until_ready(run(one.state, jax.random.key(0)))) / TURNS
 
 
 def _sample_a_call(one: Contestant) -> Callable[[], float]:
-    run, keys = jax.jit(one.buffer.sample), list(jax.random.split(jax.random.key(0), _TURNS))
+    run, keys = jax.jit(one.buffer.sample), list(jax.random.split(jax.random.key(0), TURNS))
 
     def calls() -> None:
         for key in keys:
             jax.block_until_ready(run(one.state, key))
 
-    return lambda: seconds(calls) / _TURNS
+    return lambda: seconds(calls) / TURNS
 
 
-def _add_in_scan(one: Contestant) -> Callable[[], float]:
+def add_in_scan(one: Contestant) -> Callable[[], float]:
     def fill(state: Any, batch: Any) -> Any:
-        return jax.lax.scan(lambda s, _: (one.buffer.add(s, batch), None), state, length=_TURNS)[0]
+        return jax.lax.scan(lambda s, _: (one.buffer.add(s, batch), None), state, length=TURNS)[0]
 
-    return partial(_donated, jax.jit(fill, donate_argnums=0), one, 1, _TURNS)
+    return partial(donated, jax.jit(fill, donate_argnums=0), one, 1, TURNS)
 
 
 def _add_a_call(one: Contestant) -> Callable[[], float]:
-    return partial(_donated, jax.jit(one.buffer.add, donate_argnums=0), one, _TURNS, _TURNS)
+    return partial(donated, jax.jit(one.buffer.add, donate_argnums=0), one, TURNS, TURNS)
 
 
-def _donated(run: Callable[..., Any], one: Contestant, calls: int, adds: int) -> float:
+def donated(run: Callable[..., Any], one: Contestant, calls: int, adds: int) -> float:
     state = jax.block_until_ready(jax.tree.map(jnp.copy, one.state))
 
     def go() -> None:

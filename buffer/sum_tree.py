@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from .levels import FAN_OUT, depth_of, level_start, size_of, with_parents
+from .levels import FAN_OUT, depth_of, level_start, size_of, sums, with_parents
 from .records import Record, record
 
 MAX_CAPACITY = 2**30  # nodes are numbered in int32
@@ -189,22 +189,22 @@ def _descend(tree: SumTree, target: Array, again: Array, below: Array) -> Array:
     rows = tree.nodes.reshape(-1, FAN_OUT)
     first_rows = jnp.array([level_start(level) // FAN_OUT for level in range(tree.tree_depth + 1)], jnp.int32)
 
-    def down(level: Any, at: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        node, mass, rest = at
-        children = rows.at[first_rows[level] + node].get(mode="promise_in_bounds").T
-        child, child_mass, rest = _choose(children, rest)
-        rest = jnp.where((child_mass < below) & (mass >= below), again * child_mass, rest)
-        return FAN_OUT * node + child, child_mass, rest
+    def down(level: Any, at: tuple[Array, Array]) -> tuple[Array, Array]:
+        node, rest = at
+        children = rows.at[first_rows[level] + node].get(mode="promise_in_bounds")
+        child, mass, rest = _choose(children.T, rest)
+        enters = (mass < below) & (sums(children) >= below)
+        return FAN_OUT * node + child, jnp.where(enters, again * mass, rest)
 
-    start = (jnp.zeros(target.shape, jnp.int32), jnp.full(target.shape, total(tree)), target)
-    leaf = lax.fori_loop(1, tree.tree_depth + 1, down, start)[0]
+    start = (jnp.zeros(target.shape, jnp.int32), target)
+    leaf, _ = lax.fori_loop(1, tree.tree_depth + 1, down, start)
     return jnp.minimum(leaf, tree.capacity - 1)  # where there is no mass at all, it ran to the right
 
 
 def _choose(children: Array, rest: Array) -> tuple[Array, Array, Array]:
     """Picks one of eight children `[8, N]`: its number, its mass, and what is left of the target.
 
-    The halves are those that `levels.sums` adds, so together they are the node itself. Where a half has no
+    The halves are those that `sums` adds, so together they are the node itself. Where a half has no
     mass the other is taken, whatever the target: so rounding cannot lead to a leaf of priority 0.
     """
     pairs = children[0::2] + children[1::2]
