@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .root import Gap
     from .vault import Vault
     from .verify import Report
+    from .view import View, concat
 
 _ERRORS = (
     "AlreadyExistsError",
@@ -47,6 +48,8 @@ _HOMES = dict.fromkeys(_ERRORS, "errors") | {
     "Handle": "flusher",
     "Report": "verify",
     "Vault": "vault",
+    "View": "view",
+    "concat": "view",
 }
 
 __all__ = [
@@ -68,6 +71,8 @@ __all__ = [
     "StorageError",
     "StrongbaxError",
     "Vault",
+    "View",
+    "concat",
 ]
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from .committed import Committed
 from .dtypes import NpArray, as_contiguous
 from .episodes import Ends, Episode, EpisodeTable
-from .reader import Snapshot
 from .roles import read_flags
 from .schema import COLUMNS, Schema
 from .states import check_leaf, order_of, to_numpy
@@ -134,7 +134,7 @@ def fit_column(name: str, values: Any, dtype: np.dtype[Any]) -> NpArray:
     return cast
 
 
-def read_episode(snapshot: Snapshot, table: EpisodeTable, row: int) -> Episode:
+def read_episode(snapshot: Committed, table: EpisodeTable, row: int) -> Episode:
     """Reads an episode by its row in the table."""
     schema = snapshot.schema
     stream, start, length = (int(table[name][row]) for name in ("stream", "start", "length"))

@@ -1,10 +1,12 @@
 """What a vault holds, read: its facts, its episodes, its steps as NumPy and as buffer states."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import blocks
+from .choices import Choices
+from .committed import Committed
 from .describe import treedef_of
 from .dtypes import NpArray
 from .episodes import Episode, EpisodeTable
@@ -13,19 +15,48 @@ from .reader import Snapshot
 from .roles import Roles
 from .root import Gap
 from .schema import Schema
+from .selected import Selected
+
+if TYPE_CHECKING:
+    from .view import View
 
 
-class Contents(ABC):
-    """Steps of many streams and their episodes, as they are committed.
-
-    Whatever has a snapshot can be read this way.
-    """
+class Contents(Choices):
+    """Steps of many streams and their episodes, as they are committed: what a vault and a view share."""
 
     _treedef: Any = None  # the containers of a step, where they are known
 
     @abstractmethod
-    def _now(self) -> Snapshot:
+    def _now(self) -> Committed:
         """Gives what is committed."""
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The facts given at creation."""
+        return dict(self.selected().sources[0].root.attributes)
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """Facts about the dataset."""
+        return dict(self.selected().sources[0].root.card)
+
+    @property
+    def treedef(self) -> Any:
+        """The containers of a step as JAX knows them, or None where only their names are known."""
+        return self._treedef
+
+    def selected(self) -> Selected:
+        """Gives all episodes that ended, end to end."""
+        now = self._now()
+        if isinstance(now, Selected):
+            return now
+        assert isinstance(now, Snapshot)
+        return Selected.whole(now)
+
+    def _view(self, places: NpArray) -> "View":
+        from .view import View
+
+        return View(self.selected().choose(places), self._treedef)
 
     @property
     def schema(self) -> Schema:
@@ -73,16 +104,6 @@ class Contents(ABC):
         return self._now().gaps
 
     @property
-    def attributes(self) -> dict[str, Any]:
-        """The facts given at creation."""
-        return dict(self._now().root.attributes)
-
-    @property
-    def card(self) -> dict[str, Any]:
-        """Facts about the dataset."""
-        return dict(self._now().root.card)
-
-    @property
     def episodes(self) -> EpisodeTable:
         """The episodes that ended, in the order of their ends."""
         return self._now().episodes()
@@ -109,7 +130,7 @@ class Contents(ABC):
         table = snapshot.episodes()
         place = episode + table.num_rows if episode < 0 else episode
         if not 0 <= place < table.num_rows:
-            raise IndexError(f"There is no episode {episode}: the vault holds {table.num_rows}.")
+            raise IndexError(f"There is no episode {episode}: there are {table.num_rows}.")
         return blocks.read_episode(snapshot, table, place)
 
     def read_numpy(

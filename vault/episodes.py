@@ -185,12 +185,19 @@ class EpisodeTable(Mapping[str, NpArray]):
                 f"`mask` must be bool [{self.num_rows}]: got {mask.dtype} {list(mask.shape)}. "
                 "Compare a column: table.filter(table['return'] > 0)."
             )
-        return self._take(np.flatnonzero(mask))
+        return self.take(np.flatnonzero(mask))
 
     def sort(self, by: str, *, descending: bool = False) -> "EpisodeTable":
-        """Sorts by a column; ties stay in their order."""
-        order = np.argsort(-self[by] if descending else self[by], kind="stable")
-        return self._take(order)
+        """Sorts by a column; ties stay in their order, NaN comes last."""
+        return self.take(order_of(self[by], descending=descending))
+
+    def only(self, names: Sequence[str]) -> "EpisodeTable":
+        """Keeps some columns."""
+        return EpisodeTable({name: self[name] for name in names}, self._attributes)
+
+    def replace(self, **columns: NpArray) -> "EpisodeTable":
+        """Gives the table with other values in some columns."""
+        return EpisodeTable(self._columns | columns, self._attributes)
 
     def to_pandas(self) -> Any:
         """Gives a pandas DataFrame, one row an episode."""
@@ -200,10 +207,46 @@ class EpisodeTable(Mapping[str, NpArray]):
         """Gives a pyarrow Table, one row an episode."""
         return _extra("pyarrow").table(self._columns)
 
-    def _take(self, rows: NpArray) -> "EpisodeTable":
+    def take(self, rows: NpArray) -> "EpisodeTable":
+        """Gives some rows, int64, in their order."""
         texts = self._attributes
-        taken = None if texts is None else [texts[row] for row in rows]
+        taken = None if texts is None else [texts[row] for row in rows.tolist()]
         return EpisodeTable({name: column[rows] for name, column in self._columns.items()}, taken)
+
+    def texts(self) -> Sequence[bytes]:
+        """Gives the JSON attributes of all rows, as they are stored."""
+        return self._attributes if self._attributes is not None else [b"{}"] * self.num_rows
+
+
+def join_tables(tables: Sequence[EpisodeTable]) -> EpisodeTable:
+    """Joins tables of the same columns end to end; there is at least one."""
+    if len(tables) == 1:
+        return tables[0]
+    columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0].columns}
+    return EpisodeTable(columns, [text for table in tables for text in table.texts()])
+
+
+def order_of(column: NpArray, *, descending: bool = False) -> NpArray:
+    """Gives the rows in the order of a column, int64 [E]; ties stay in their order, NaN comes last.
+
+    Raises:
+      ValueError: if the column holds more than one value an episode.
+
+    Example:
+      >>> order_of(np.array([1.0, np.nan, 3.0, 3.0]), descending=True)
+      array([2, 3, 0, 1])
+    """
+    if column.ndim != 1:
+        raise ValueError(
+            f"The column to sort by must hold one value an episode: got {list(column.shape[1:])} values. "
+            "Reduce it first: view.select(np.argsort(table['return'].sum(axis=1)))."
+        )
+    order = np.argsort(column, kind="stable")
+    if not descending:
+        return order
+    back = len(column) - 1 - np.argsort(column[::-1], kind="stable")[::-1]
+    unknown = np.isnan(column[back]) if column.dtype.kind == "f" else np.zeros(len(back), np.bool_)
+    return np.concatenate([back[~unknown], order[len(back) - int(unknown.sum()) :]])
 
 
 def _extra(name: str) -> Any:

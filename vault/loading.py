@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from .committed import Committed
 from .dtypes import NpArray
 from .history import Ring
-from .reader import Snapshot
 from .schema import Leaf, Schema
 from .states import order_of
 from .store import aligned_empty
@@ -44,7 +44,7 @@ class Wanted:
         return schema.names if self.leaves is None else tuple(self.leaves)
 
 
-def load_buffer(snapshot: Snapshot, buffer: Any, wanted: Wanted) -> Any:
+def load_buffer(snapshot: Committed, buffer: Any, wanted: Wanted) -> Any:
     """Makes the state of a uniform buffer; see `Vault.load`.
 
     Raises:
@@ -74,7 +74,7 @@ def load_buffer(snapshot: Snapshot, buffer: Any, wanted: Wanted) -> Any:
     return _filled(template, _experience(snapshot, ring, wanted), ring)
 
 
-def load_trajectory(snapshot: Snapshot, wanted: Wanted) -> Any:
+def load_trajectory(snapshot: Committed, wanted: Wanted) -> Any:
     """Makes the state that Flashbax's `Vault.read` gives: full, with its next step in slot 0."""
     import jax.numpy as jnp
 
@@ -90,7 +90,7 @@ def load_trajectory(snapshot: Snapshot, wanted: Wanted) -> Any:
     )
 
 
-def _experience(snapshot: Snapshot, ring: Ring, wanted: Wanted) -> Any:
+def _experience(snapshot: Committed, ring: Ring, wanted: Wanted) -> Any:
     """Reads the steps into the ring's slots and moves them to the device."""
     schema = snapshot.schema
     arrays: dict[str, NpArray] = {}
