@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from .flusher import Handle
     from .root import Gap
+    from .stats import LeafStats
     from .vault import Vault
     from .verify import Report
     from .view import View, concat
@@ -46,6 +47,7 @@ _HOMES = dict.fromkeys(_ERRORS, "errors") | {
     "EpisodeTable": "episodes",
     "Gap": "root",
     "Handle": "flusher",
+    "LeafStats": "stats",
     "Report": "verify",
     "Vault": "vault",
     "View": "view",
@@ -64,6 +66,7 @@ __all__ = [
     "Gap",
     "GapError",
     "Handle",
+    "LeafStats",
     "LockedError",
     "MissingExtraError",
     "NotFoundError",

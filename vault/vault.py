@@ -238,9 +238,11 @@ class Vault(Contents):
             blocks.check_ends(self.schema, ends, len(next(iter(leaves.values()))))
         flusher.extend({name: values[None] for name, values in leaves.items()}, ends)
 
-    def write_card(self, card: Mapping[str, Any]) -> None:
-        """Replaces the card, facts about the dataset that JSON can hold."""
-        self._writing().write_card(blocks.checked_json(card, "card"))
+    def write_card(self, card: Mapping[str, Any], *, stats: bool = False) -> None:
+        """Replaces the card, facts about the dataset that JSON can hold; `stats` adds its leaves'."""
+        described = {name: leaf.to_dict() for name, leaf in self.stats().items()} if stats else {}
+        facts = dict(card) | ({"stats": described} if stats else {})
+        self._writing().write_card(blocks.checked_json(facts, "card"))
 
     def seal(self) -> None:
         """Moves everything committed from the log into shards, where every Zarr reader sees it."""
