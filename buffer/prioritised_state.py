@@ -196,7 +196,7 @@ def set_priorities(
       Array([2., 1., 0., 0.], dtype=float32)
     """
     del device
-    tree, indices = state.sum_tree_state, jnp.asarray(indices)
+    tree, indices = state.sum_tree_state, jnp.asarray(indices).astype(jnp.int32)
     if sample_sequence_length is None:
         indices = jnp.where(sum_tree.get(tree, indices) > 0, indices, -1)
     else:

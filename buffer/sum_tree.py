@@ -228,7 +228,7 @@ def _half(children: Array, right: Array) -> Array:
 
 def _vectors(indices: Any, values: Any) -> tuple[Array, Array]:
     """Indices and float32 values as vectors of one length, at least 2."""
-    indices, values = jnp.asarray(indices), jnp.asarray(values).astype(jnp.float32)
+    indices, values = jnp.asarray(indices).astype(jnp.int32), jnp.asarray(values).astype(jnp.float32)
     if indices.ndim != 1 or indices.shape != values.shape or indices.size > _MOST_AT_ONCE:
         raise ValueError(
             f"`indices` and `values` must be two vectors of one length, at most {_MOST_AT_ONCE}: got shapes "
@@ -240,9 +240,9 @@ def _vectors(indices: Any, values: Any) -> tuple[Array, Array]:
 
 def _leaves(tree: SumTree, indices: Any) -> tuple[Array, Array]:
     """Where the leaves lie in `nodes` (beyond it, for what is no leaf), and their numbers, in range."""
-    indices = jnp.asarray(indices)
+    indices = jnp.asarray(indices).astype(jnp.int32)
     is_leaf = (indices >= 0) & (indices < tree.capacity)
-    leaves = jnp.where(is_leaf, indices, 0).astype(jnp.int32)
+    leaves = jnp.where(is_leaf, indices, 0)
     return jnp.where(is_leaf, leaves + level_start(tree.tree_depth), tree.nodes.size), leaves
 
 

@@ -178,6 +178,13 @@ def test_the_capacity_is_part_of_the_structure():
     assert jax.jit(lambda t: t)(tree).capacity == 70
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint32", "int16"])
+def test_indices_of_any_integers_are_taken(dtype):
+    """Narrow ones reach leaves that they can count to, and unsigned ones no leaf before the first."""
+    tree = set_many(sum_tree.init(600), jnp.array([9, -1]).astype(dtype), jnp.array([2.0, 1.0]))
+    assert float(sum_tree.total(tree)) == float(sum_tree.get(tree, 9)) == 2
+
+
 @pytest.mark.parametrize("capacity", [0, 2**30 + 1])
 def test_a_capacity_out_of_range_is_refused(capacity):
     """The message names the argument and the range."""
