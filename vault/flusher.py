@@ -14,18 +14,18 @@ import numpy as np
 from . import history
 from .dtypes import NpArray
 from .episodes import Ends, Rows, join_rows
+from .following import Follower
 from .log import Record
 from .reader import Piece, Snapshot
 from .roles import next_leaves, read_flags
 from .root import Gap, Mark, Running
 from .running import advance, cut, stops_of
 from .schema import Schema
+from .spans import Spans
 from .states import Held, Taker
 from .tail import State
 from .worker import Job, Worker
 from .writer import Writer
-
-_COMPARED_STEPS = 1 << 16  # steps that are compared at a time where a ring meets a vault
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,21 @@ class Handle:
         return self.steps
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a flushed buffer stands.
+
+    Attributes:
+      held: its state, made plain.
+      at: its count, and the row after its last step.
+      spans: where the steps that it holds lie, as far as the vault has them.
+    """
+
+    held: Held
+    at: Mark
+    spans: Spans
+
+
 class Flusher:
     """Commits flushes in order.
 
@@ -68,7 +83,7 @@ class Flusher:
         self._queue = Worker("strongbax-flush")
         self._pending: list[Job[None]] = []
         self._taker = Taker(writer.schema)
-        self._last: list[bytes] | None = None  # the last step flushed from a buffer, leaf by leaf
+        self._follower = Follower(writer.schema, lambda: self.snapshot(None))
         self._leaving = False  # no commit is taken any more
 
     @property
@@ -80,14 +95,30 @@ class Flusher:
 
     def write(self, state: Any, *, on_gap: str, continues: bool | None, wait: bool) -> Handle:
         """Flushes what is new of a buffer's state; see `Vault.write`."""
+        return self._write(self._taker.hold(state), on_gap=on_gap, continues=continues, wait=wait)[0]
+
+    def place(self, state: Any, *, on_gap: str, continues: bool | None) -> Place:
+        """Flushes what is new of a buffer's state, and tells where all that it holds lies."""
         held = self._taker.hold(state)
+        _, news = self._write(held, on_gap=on_gap, continues=continues, wait=True)
+        row = self.plan.length if news.after is None or news.first < news.stop else news.after
+        return Place(held, Mark(news.stop, row), self._follower.places(held, news))
+
+    def resume(self, state: Any, at: Mark, spans: Spans) -> None:
+        """Takes note that a state was restored: what is written next goes on from there."""
+        self.drain()
+        self._follower.resume(self._taker.hold(state), at, spans, self.plan.added)
+
+    def _write(
+        self, held: Held, *, on_gap: str, continues: bool | None, wait: bool
+    ) -> tuple[Handle, history.News]:
         self._catch_up()
-        news = self._news(held, continues)
+        news = self._follower.news(held, self.plan, continues)
         if news.lost and on_gap == "error":
             raise history.refuse_gap(news.lost, held.ring.capacity, held.streams)
         steps = news.stop - news.first
         if steps == 0:
-            return Handle(0)
+            return Handle(0), news
         copy = not wait or bool(self._pending)
         leaves = {
             leaf.name: held.rows(n, news.first, news.stop, copy=copy)
@@ -98,8 +129,8 @@ class Flusher:
         mark = Mark(news.stop, length + steps)
         flush = self._flush(leaves, None, mark, gaps, cut_running=bool(gaps))
         job = self._submit(flush, wait=wait)
-        self._last = [leaves[name][:, -1].tobytes() for name in self.schema.names]
-        return Handle(steps, job)
+        self._follower.wrote(held, news, length, leaves)
+        return Handle(steps, job), news
 
     def extend(self, leaves: Mapping[str, NpArray], ends: Ends | None, *, cut_running: bool = False) -> None:
         """Commits a block of steps, leaves `[1, T, ...]`, and the episodes that end in it."""
@@ -111,36 +142,6 @@ class Flusher:
         """Says whether an episode with a step runs."""
         self._catch_up()
         return bool((self.plan.running.start < self.plan.length).any())
-
-    def _news(self, held: Held, continues: bool | None) -> history.News:
-        last, length = self.plan.added, self.plan.length
-        if continues is None and last is not None and self._goes_on(held, last.count):
-            return history.news(held.ring, last)
-        self.drain()
-        # A ring that was loaded from the vault counts the vault's own steps.
-        marks = [mark for mark in (last, Mark(length, length)) if mark is not None and length]
-        return history.decide(
-            held.ring, marks, lambda first, stop, mark: self._same(held, first, stop, mark), continues
-        )
-
-    def _goes_on(self, held: Held, since: int) -> bool:
-        """Says whether the ring is the one flushed last: it counts on, and the last step flushed is in it."""
-        ring = held.ring.aligned(since)
-        if self._last is None or ring.count < since:
-            return False
-        if since - 1 < ring.count - ring.held:
-            return ring.added is not None and held.ring.added is not None
-        return all(held.step_bytes(n, since - 1) == last for n, last in enumerate(self._last))
-
-    def _same(self, held: Held, first: int, stop: int, mark: Mark) -> bool:
-        """Compares the ring's steps `[first, stop)` with those before a mark in the vault."""
-        snapshot, shift = self.snapshot(None), mark.row - stop
-        for low in range(first, stop, _COMPARED_STEPS):
-            high = min(stop, low + _COMPARED_STEPS)
-            for n, name in enumerate(self.schema.names):
-                if not _equal(held.rows(n, low, high), snapshot.read(name, low + shift, high + shift)):
-                    return False
-        return True
 
     def _flush(
         self,
@@ -283,9 +284,3 @@ class Flusher:
         self._leaving = True
         self._queue.stop()
         self._writer.abandon()
-
-
-def _equal(a: NpArray, b: NpArray) -> bool:
-    """Compares bytes, so that NaN equals itself."""
-    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
-    return a.shape == b.shape and np.array_equal(a.reshape(-1).view(np.uint8), b.reshape(-1).view(np.uint8))

@@ -139,7 +139,7 @@ def leaf_of(name: str, value: Any) -> tuple[np.dtype[Any], tuple[int, ...], str 
     Raises:
       TypeError: if it is no array.
     """
-    prng = _prng(value)
+    prng = prng_of(value)
     if prng is not None:
         import jax
 
@@ -255,6 +255,7 @@ def _is_key(dtype: Any) -> bool:
     return dtype is not None and type(dtype).__name__ == "KeyTy"
 
 
-def _prng(value: Any) -> str | None:
+def prng_of(value: Any) -> str | None:
+    """Gives the name of the implementation of PRNG keys, or None where it is something else."""
     dtype: Any = getattr(value, "dtype", None)
     return dtype._impl.name if _is_key(dtype) else None  # noqa: SLF001 - the name is public nowhere else

@@ -71,7 +71,7 @@ def flatten(tree: Any) -> tuple[list[Any], Tree]:
         raise ValueError("`steps` must hold at least one array: got an empty pytree.")
     if paths[0][0] == ():
         return [paths[0][1]], Tree((BARE,), 0)
-    names = tuple("/".join(component(_key(entry)) for entry in path) for path, _ in paths)
+    names = tuple(name_of(path) for path, _ in paths)
     if len(set(names)) != len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise ValueError(f"Two leaves of `steps` have the same name {twice}. Rename one of the keys.")
@@ -79,7 +79,17 @@ def flatten(tree: Any) -> tuple[list[Any], Tree]:
     return [leaf for _, leaf in paths], Tree(names, _describe(tree, entries, 0))
 
 
-def _key(entry: Any) -> Any:
+def name_of(path: Sequence[Any]) -> str:
+    """Names a leaf by its path, as JAX has paths."""
+    return "/".join(component(key_of(entry)) for entry in path)
+
+
+def key_of(entry: Any) -> Any:
+    """Gives the key of one step of a path, as JAX has paths: a name, or an integer.
+
+    Raises:
+      TypeError: if it is neither.
+    """
     for attribute in ("key", "idx", "name"):
         if hasattr(entry, attribute):
             key = getattr(entry, attribute)
@@ -97,7 +107,7 @@ def _describe(node: Any, entries: list[tuple[Any, int]], depth: int) -> Json:
         return index
     groups: dict[Any, list[tuple[Any, int]]] = {}
     for entry in entries:
-        groups.setdefault(_key(entry[0][depth]), []).append(entry)
+        groups.setdefault(key_of(entry[0][depth]), []).append(entry)
     kind = type(path[depth]).__name__
     name = {"DictKey": "dict", "SequenceKey": "list" if isinstance(node, list) else "tuple"}
     record = name.get(kind, "record")

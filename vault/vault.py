@@ -13,13 +13,13 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from . import blocks, states, verify
-from .contents import Contents
 from .create import create
 from .describe import describe, treedef_of
 from .episodes import Ends, Episode
 from .errors import ClosedError
 from .flusher import Flusher
 from .reader import Snapshot, take_snapshot
+from .resumable import Resumable
 from .root import Root
 from .running import begin
 from .writer import Writer
@@ -27,7 +27,7 @@ from .writer import Writer
 Mode = Literal["r", "a"]
 
 
-class Vault(Contents):
+class Vault(Resumable):
     """Steps of many streams and their episodes, on disk.
 
     Use `Vault.create` or `Vault.open`; a vault is a context manager that closes itself.

@@ -9,8 +9,9 @@ import numpy as np
 
 from .arrays import ArraySpec
 from .attachments import attached_folders, read_attached
-from .errors import CorruptionError, StrongbaxError
+from .errors import CorruptionError, NotFoundError, StrongbaxError
 from .reader import Snapshot, take_snapshot
+from .resume import file_of, load, numbers
 from .root import FILE
 from .shards import ShardReader
 
@@ -74,6 +75,7 @@ def verify(path: Path, *, deep: bool = True, progress: Progress | None = None) -
         except CorruptionError as error:
             report.problems.append(str(error))
     report.checked["attached"] = _check_attached(path, report, deep=deep)
+    report.checked["resume points"] = _check_resume_points(snapshot, report)
     for torn in path.glob("log/*.torn"):
         report.notes.append(
             f"{torn.name} is a last record that was damaged when the vault was opened: of a flush that never "
@@ -134,6 +136,25 @@ def _check_attached(path: Path, report: Report, *, deep: bool) -> int:
             except CorruptionError as error:
                 report.problems.append(str(error))
     return count
+
+
+def _check_resume_points(snapshot: Snapshot, report: Report) -> int:
+    """Checks that every resume point is whole, and that the steps that it needs are there."""
+    found = numbers(snapshot.path)
+    for number in found:
+        try:
+            needed = load(snapshot.path, number).length
+        except NotFoundError:
+            continue  # a writer has removed it meanwhile
+        except StrongbaxError as error:
+            report.problems.append(str(error))
+            continue
+        if needed > snapshot.state.length:
+            report.problems.append(
+                f"The resume point {file_of(snapshot.path, number).name} needs {needed} steps of each "
+                f"stream; the vault has {snapshot.state.length}."
+            )
+    return len(found)
 
 
 def _check_episodes(snapshot: Snapshot, report: Report) -> None:
