@@ -82,7 +82,8 @@ def test_example_runs(example, tmp_path, monkeypatch, strongbax, capfd):
     write_d4rl_file(tmp_path / "hopper_medium-v2.hdf5")
     if example.name == "offline.py":
         assert strongbax("convert", "hopper_medium-v2.hdf5", "example.vault")[0] == 0
-    monkeypatch.setattr("sys.argv", [example.name, "example.vault"])
+    arguments = ["20"] if example.name == "cartpole.py" else ["example.vault"]
+    monkeypatch.setattr("sys.argv", [example.name, *arguments])
     for _ in range(2 if example.name == "resume.py" else 1):
         runpy.run_path(str(example), run_name="__main__")
     assert capfd.readouterr().out

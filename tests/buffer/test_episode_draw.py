@@ -37,7 +37,7 @@ def pvalue(short, period, weights, draws, seed=0):
     buffer, state, model = filled(short, period, weights, draws, seed)
     episodes = model.by_episode()
     windows = [window for episode in episodes for window in episode]
-    assert len(episodes) > 5
+    assert len(episodes) > 2
     each = [1 / len(windows)] * len(windows)
     if weights == "episodes":
         each = [1 / len(episodes) / len(episode) for episode in episodes for _ in episode]
