@@ -18,6 +18,7 @@ from .arrays import ArraySpec
 from .codecs import NONE
 from .dtypes import NpArray, read_only
 from .errors import CorruptionError
+from .mapped import map_file
 from .store import open_store, read_into
 
 _CRC_BYTES = 4
@@ -53,7 +54,7 @@ class ShardFile:
         self.group, self.rows = inner[0], inner[1]
         places = (outer[0] // inner[0], outer[1] // inner[1])
         try:
-            self._data = np.memmap(path, np.uint8, "r").view(np.ndarray)
+            self._data = map_file(path)
         except (FileNotFoundError, ValueError):
             raise Damaged(f"the shard {self.name} is missing or empty") from None
         self._offsets = self._index(places)
