@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from durable_compare import compare
-from durable_history import HISTORIES, History, RecordingHistory
+from durable_history import History, RecordingHistory
 from durable_nursery import Child, Nursery
+from durable_resume import KINDS
 from strongbax.vault import NotFoundError, Vault
 
 # What the child is waited for, and the longest it then lives, in seconds: a kill while it opens or creates,
@@ -26,7 +27,7 @@ UNTIL = 3000  # steps a stream; then another vault is begun
 def kills(nursery: Nursery, folder: Path, kind: str, count: int, seed: int) -> Counter[str]:
     """Kills writers, one after the other on the same vault, and looks after each what the vault holds."""
     rng, tally = random.Random(seed), Counter[str]()
-    history, path = HISTORIES[kind](), folder / "0.vault"
+    history, path = KINDS[kind](), folder / "0.vault"
     durable = 0
     for number in range(count):
         child = nursery.start("write", path=str(path), kind=kind, seed=rng.random(), until=UNTIL)
@@ -61,14 +62,14 @@ def look(path: Path, history: History, child: Child, before: int) -> int:
     return writes
 
 
-@pytest.mark.parametrize("kind", HISTORIES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_was_flushed_survives_the_kill(nursery, tmp_path, kind):
-    """A killed writer's vault holds every flush that returned and no part of one; the next goes on."""
+    """A killed writer's vault holds every flush and checkpoint that returned and no part of one; it goes on."""
     assert kills(nursery, tmp_path, kind, 10, seed=0).total() > 10
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("kind", HISTORIES)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(1, 5))
 def test_what_was_flushed_survives_many_kills(nursery, tmp_path, kind, seed):
     """The same holds for 800 kills."""
@@ -132,7 +133,9 @@ def overwrite_and_kill(nursery: Nursery, folder: Path, rounds: int) -> None:
         before = done
     assert before > 0
     history.create(path, overwrite=True).close()
-    assert [entry.name for entry in folder.iterdir()] == ["one"], "something half removed was left behind"
+    left = [entry for entry in folder.iterdir() if entry.name != "one"]
+    # A folder without a lock may be somebody's who is about to take it; it goes when it is a minute old.
+    assert not [entry for folder in left for entry in folder.iterdir()], "something half removed was left"
 
 
 def test_killed_in_overwriting_a_vault_is_the_old_the_new_or_absent(nursery, tmp_path):
