@@ -22,6 +22,7 @@ from typing import Any
 
 import durable_compare
 import durable_history
+import durable_resume
 import jax  # noqa: F401 - imported before the first fork, not after each
 import numcodecs.zstd  # noqa: F401
 import tensorstore  # noqa: F401
@@ -44,7 +45,7 @@ def write(
     """
     leave_out(without)
     say = _speaker(events)
-    rng, history = random.Random(seed), durable_history.HISTORIES[kind]()
+    rng, history = random.Random(seed), durable_resume.KINDS[kind]()
     say("opening")
     vault = Vault.open(path, mode="a") if (Path(path) / "zarr.json").exists() else history.create(path)
     number = history.held(vault.length)
@@ -97,7 +98,7 @@ def read(path: str, kind: str, events: str, seconds: float) -> None:
 
     Says `read N` with the number of looks. An older look, kept a while, must stay what it was.
     """
-    say, history = _speaker(events), durable_history.HISTORIES[kind]()
+    say, history = _speaker(events), durable_resume.KINDS[kind]()
     vault, old = Vault.open(path), Vault.open(path)
     newest = looks = 0
     kept = history.held(old.length)

@@ -29,6 +29,7 @@ def compare(vault: Vault, history: History, *, deep: bool = True) -> int:
     _compare_running(vault, now)
     report = vault.verify(deep=deep)
     assert report.ok, report.problems
+    history.compare_resumed(vault, writes)
     return writes
 
 

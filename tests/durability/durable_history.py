@@ -101,6 +101,10 @@ class History(ABC):
         further = {"block": BLOCK, "codec": {"pixels": "zstd"}} | further
         return Vault.create(path, steps=step, streams=self.streams, columns={"seed": np.int64}, **further)
 
+    def compare_resumed(self, vault: Vault, writes: int) -> None:
+        """Compares the newest resume point of a vault that holds so many writes; most histories make none."""
+        assert vault.resume_points == ()
+
     @abstractmethod
     def write(self, vault: Vault, number: int, *, wait: bool) -> Any:
         """Does write `number` on a vault that holds those before it; a handle, or None if it waited."""

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from durable_compare import compare
 from durable_disk import Disk, Image, digest, lay_out
-from durable_history import HISTORIES, History
+from durable_history import History
+from durable_resume import KINDS
 from durable_trace import Call, calls, record
 from strongbax.vault import NotFoundError, Vault
 
@@ -203,7 +204,7 @@ class Place:
         return found
 
     def _begin(self, seed: int) -> Search:
-        history, since = HISTORIES[self.kind](), 0
+        history, since = KINDS[self.kind](), 0
         if made := (self.home / VAULT).exists():
             with Vault.open(self.home / VAULT) as vault:
                 since = compare(vault, history)

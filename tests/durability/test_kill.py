@@ -64,7 +64,7 @@ def look(path: Path, history: History, child: Child, before: int) -> int:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_flushed_survives_the_kill(nursery, tmp_path, kind):
-    """A killed writer's vault holds every flush and checkpoint that returned and no part of one; it goes on."""
+    """A killed writer's vault holds each flush and checkpoint that returned, no part of one, and goes on."""
     assert kills(nursery, tmp_path, kind, 10, seed=0).total() > 10
 
 

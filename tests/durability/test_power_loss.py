@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from durable_disk import lay_out
-from durable_history import HISTORIES
+from durable_resume import KINDS
 from durable_search import Place
 from durable_trace import STRACE
 
@@ -22,9 +22,9 @@ def shelf() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.mark.parametrize("kind", HISTORIES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_was_flushed_survives_power_loss(tmp_path, shelf, kind):
-    """No state of the disk, at some moments of a run, lacks a flush that returned."""
+    """No state of the disk, at some moments of a run, lacks a flush or a checkpoint that returned."""
     found = Place(tmp_path, shelf, kind).search(seed=1, writes=12, looks=25, random_states=2)
     assert found.tally["states"] > 30
     assert not found.problems, found.problems
@@ -47,7 +47,7 @@ def test_the_search_finds_a_writer_that_does_not_sync(tmp_path, shelf, without):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("kind", HISTORIES)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(2, 6))
 def test_what_was_flushed_survives_power_loss_at_many_moments(tmp_path, shelf, kind, seed):
     """The same holds at many moments of longer runs, from creation and after power loss."""
@@ -60,7 +60,7 @@ def test_what_was_flushed_survives_power_loss_at_many_moments(tmp_path, shelf, k
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("kind", HISTORIES)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(12))
 def test_what_was_flushed_survives_power_loss_after_kills_at_many_moments(tmp_path, shelf, kind, seed):
     """The same holds after a kill at any share of a run, in creation too."""

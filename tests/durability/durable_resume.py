@@ -1,0 +1,52 @@
+"""A history that makes a resume point with each write: the newest is of the last write or the one before."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import numpy as np
+from durable_history import HISTORIES, RingHistory
+from strongbax.vault import NotFoundError, Vault
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class State:
+    """A ring's state with something beside it that no vault holds."""
+
+    experience: Any
+    current_index: Any
+    is_full: Any
+    laps: Any
+    priorities: Any
+
+
+BUFFER = SimpleNamespace(init=lambda step: State(step, *[np.zeros(())] * 3, np.zeros(500)))
+
+
+class CheckpointedHistory(RingHistory):
+    """A ring of 3 streams that is checkpointed after each few steps."""
+
+    def write(self, vault: Vault, number: int, *, wait: bool) -> Any:
+        super().write(vault, number, wait=wait)
+        length = self.moment(number + 1).length
+        vault.checkpoint(self.state(length), extra={"writes": number + 1}, keep=1 + number % 3)
+
+    def state(self, length: int) -> Any:
+        ring = super().state(length)
+        return State(**vars(ring), priorities=np.arange(500.0) + length)
+
+    def compare_resumed(self, vault: Vault, writes: int) -> None:
+        try:
+            state, extra = vault.restore(BUFFER)
+        except NotFoundError:
+            assert writes <= 1, "there is no resume point"
+            return
+        assert writes - 1 <= extra["writes"] <= writes, "the newest resume point is too old"
+        wanted = self.state(self.moment(extra["writes"]).length)
+        for one, other in zip(jax.tree.leaves(state), jax.tree.leaves(wanted), strict=True):
+            assert np.asarray(one).tobytes() == np.asarray(other).tobytes(), "the restored state differs"
+
+
+KINDS = HISTORIES | {"checkpointed": CheckpointedHistory}
