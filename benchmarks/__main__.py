@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import buffers, disk, endurance, facts, flush, frames, machine, prioritised, read, table
+from . import buffers, disk, endurance, facts, flush, frames, machine, prioritised, read, table, windows
 from .measure import Work
 from .peers import FLASHBAX, installed
 
@@ -15,7 +15,7 @@ Measure = Callable[..., list[Work]]
 FAMILIES: dict[str, tuple[Measure, ...]] = {
     "flush": (flush.measure, facts.measure),
     "bytes": (endurance.measure, frames.measure),
-    "read": (read.measure,),
+    "read": (read.measure, windows.measure),
     "buffers": (buffers.measure, prioritised.measure),
     "prioritised": (prioritised.measure,),
 }
