@@ -22,7 +22,9 @@ if TYPE_CHECKING:
         StrongbaxError,
     )
     from .flusher import Handle
+    from .loader import Loader
     from .root import Gap
+    from .sample import WindowSample
     from .stats import LeafStats
     from .vault import Vault
     from .verify import Report
@@ -48,8 +50,10 @@ _HOMES = dict.fromkeys(_ERRORS, "errors") | {
     "Gap": "root",
     "Handle": "flusher",
     "LeafStats": "stats",
+    "Loader": "loader",
     "Report": "verify",
     "Vault": "vault",
+    "WindowSample": "sample",
     "View": "view",
     "concat": "view",
 }
@@ -67,6 +71,7 @@ __all__ = [
     "GapError",
     "Handle",
     "LeafStats",
+    "Loader",
     "LockedError",
     "MissingExtraError",
     "NotFoundError",
@@ -75,6 +80,7 @@ __all__ = [
     "StrongbaxError",
     "Vault",
     "View",
+    "WindowSample",
     "concat",
 ]
 

@@ -32,7 +32,8 @@ def leaves_of(schema: Schema, steps: Any, what: str) -> dict[str, NpArray]:
         shape = np.shape(value)
         if not shape:
             raise ValueError(f"The leaf {leaf.name!r} of `{what}` must have an axis of time: got a scalar.")
-        check_leaf(leaf, getattr(value, "dtype", np.asarray(value).dtype), shape[1:], f"`{what}`")
+        dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
+        check_leaf(leaf, dtype, shape[1:], f"`{what}`")
         out[leaf.name] = as_contiguous(to_numpy(value))
     lengths = {name: len(values) for name, values in out.items()}
     if len(set(lengths.values())) != 1:

@@ -14,6 +14,7 @@ from . import log
 from .dtypes import NpArray
 from .episodes import EpisodeTable, Rows, join_rows
 from .errors import CorruptionError
+from .gather import Windows, gather
 from .root import Gap, Root, read_bytes
 from .running import empty_rows
 from .shards import ShardReader
@@ -101,6 +102,15 @@ class Snapshot:
                 rows = piece.leaves[name][streams, low - piece.row : high - piece.row]
                 out[:, low - start : high - start] = rows
         return out
+
+    def gather(self, name: str, windows: Windows, out: NpArray) -> None:
+        """Gathers a leaf's windows into `out`, `[N, W, ...]`."""
+        gather(self._reader(name), self._pieces, name, windows, out)
+
+    def gather_finals(self, name: str, episodes: NpArray, out: NpArray, places: NpArray) -> None:
+        """Copies a leaf's final rows of some episodes, int64 `[N]`, to `out[places]`."""
+        for place, episode in zip(places.tolist(), episodes.tolist(), strict=True):
+            out[place] = self.final(name, episode)
 
     def episodes(self) -> EpisodeTable:
         """Gives the table of the episodes that ended."""

@@ -19,6 +19,7 @@ import numpy as np
 
 from .dtypes import NpArray
 from .episodes import EpisodeTable, join_tables
+from .gather import Windows
 from .reader import Snapshot
 from .root import Gap, Running
 from .schema import Schema
@@ -161,6 +162,35 @@ class Selected:
         row, stream = int(runs.row[run] - runs.time[run]), int(runs.stream[run])
         source = self.sources[int(runs.source[run])]
         return source.read(name, low + row, high + row, slice(stream, stream + 1), out)
+
+    def place(self, episode: NpArray, first: NpArray, steps: NpArray, lead: NpArray) -> Windows:
+        """Says where windows lie in their sources; their places are their numbers.
+
+        Args:
+          episode: int64 `[N]`, by their places here.
+          first: int64 `[N]`, the window's first step in its episode.
+          steps: int64 `[N]`, how many steps it has.
+          lead: int64 `[N]`, how many it is padded by before them.
+        """
+        low = self.where["start"][episode] + first
+        stream = self.where["stream"][episode].astype(np.int64)
+        return Windows(stream, low - lead, low, low + steps, np.arange(len(low)))
+
+    def gather(self, name: str, episode: NpArray, windows: Windows, out: NpArray) -> None:
+        """Gathers a leaf's windows, of these episodes, into `out`, `[N, W, ...]`."""
+        if len(self.sources) == 1:
+            self.sources[0].gather(name, windows, out)
+            return
+        source = self.source[episode]
+        for place in np.unique(source).tolist():
+            self.sources[place].gather(name, windows.part(np.flatnonzero(source == place)), out)
+
+    def gather_finals(self, name: str, episode: NpArray, out: NpArray, places: NpArray) -> None:
+        """Copies a leaf's final rows of some episodes, int64 `[N]`, to `out[places]`."""
+        source, ids = self.source[episode], self.ids[episode]
+        for place in np.unique(source).tolist():
+            here = np.flatnonzero(source == place)
+            self.sources[place].gather_finals(name, ids[here], out, places[here])
 
     def episodes(self) -> EpisodeTable:
         """Gives the table of the chosen episodes, by their places in the view."""

@@ -19,7 +19,7 @@ from .codecs import NONE
 from .dtypes import NpArray, read_only
 from .errors import CorruptionError
 from .mapped import map_file
-from .store import open_store, read_into
+from .store import open_store, read_into, read_many
 
 _CRC_BYTES = 4
 _ENTRY_BYTES = 16  # offset and size, in the index
@@ -87,6 +87,22 @@ class ShardFile:
                 raise Damaged(f"inner chunk ({group}, {place}) of the shard {self.name} has a wrong checksum")
         return raw.view(self._base).reshape(self._shape)
 
+    def gather(self, streams: NpArray, rows: NpArray, size: int) -> NpArray:
+        """Gathers items of `size` bytes, void `[N]`, each from a row on and within its inner chunk.
+
+        Raises:
+          Damaged: if an inner chunk was never written.
+        """
+        groups, places = streams // self.group, rows // self.rows
+        offsets = self._offsets[groups, places]
+        if (offsets < 0).any():
+            self.chunk(int(groups[offsets.argmin()]), int(places[offsets.argmin()]), check=False)
+        within = (streams - groups * self.group) * self.rows + rows - places * self.rows
+        offsets = offsets + within * (self._size // (self.group * self.rows))
+        # Every byte begins an item: NumPy copies those that are asked for, and builds no index of rows.
+        count = len(self._data) - size + 1
+        return np.ndarray((count,), np.dtype((np.void, size)), self._data, strides=(1,))[offsets]
+
 
 class ShardReader:
     """Reads the sealed rows of one array.
@@ -138,6 +154,54 @@ class ShardReader:
         except Damaged as damage:
             raise self._corrupt(str(damage)) from None
         return array.stored.from_disk(chunk[:, start % rows : start % rows + stop - start])
+
+    def gather(self, streams: NpArray, rows: NpArray, items: NpArray, places: NpArray) -> None:
+        """Copies items of whole rows, each from a row on and within one inner chunk, to `items[places]`.
+
+        Args:
+          streams: int64 `[N]`; zeros for tables.
+          rows: int64 `[N]`.
+          items: void, one item of bytes each; the array is not compressed.
+          places: int64 `[N]`.
+
+        Raises:
+          CorruptionError: if a shard is missing or damaged, naming it.
+        """
+        if not len(rows):
+            return
+        shards = rows // self.array.rows
+        order = np.argsort(shards, kind="stable")
+        cuts = np.flatnonzero(np.diff(shards[order])) + 1
+        try:
+            for here in np.split(order, cuts):
+                shard = int(shards[here[0]])
+                file = self._file(shard)
+                base = shard * self.array.rows
+                items[places[here]] = file.gather(streams[here], rows[here] - base, items.itemsize)
+        except Damaged as damage:
+            raise self._corrupt(str(damage)) from None
+
+    def slices(self, windows: Any, out: NpArray) -> None:
+        """Reads windows of a compressed step array, each its rows from `low` to `high`, as far as sealed."""
+        sealed = self.array.shape[1]
+        parts = [
+            ((slice(stream, stream + 1), slice(low, min(high, sealed))), place, low - row)
+            for stream, row, low, high, place in zip(
+                *(getattr(windows, n).tolist() for n in ("stream", "row", "low", "high", "place")),
+                strict=True,
+            )
+        ]
+        try:
+            read_many(
+                self._store(),
+                self.array,
+                [
+                    (where, out[at : at + 1, skip:][:, : where[1].stop - where[1].start])
+                    for where, at, skip in parts
+                ],
+            )
+        except ValueError as error:
+            raise self._corrupt(str(error).split(" [source locations", maxsplit=1)[0][:300]) from None
 
     def check(self, shard: int, rows: int) -> None:
         """Checks every checksum in the first `rows` rows of a shard.

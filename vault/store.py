@@ -5,6 +5,7 @@ later, shorter value (TensorStore 0.1.70 to 0.1.86). The vault's own lock admits
 """
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,25 @@ def read_into(store: Any, array: ArraySpec, place: tuple[slice, ...], out: NpArr
         ts.array(out).write(store[place], can_reference_source_data_indefinitely=True).result()
     else:
         out[...] = stored.from_disk(store[place].read().result())
+
+
+def read_many(store: Any, array: ArraySpec, parts: Sequence[tuple[tuple[slice, ...], NpArray]]) -> None:
+    """Reads slices into arrays, all at once.
+
+    Raises:
+      ValueError: TensorStore's, if a chunk is missing or damaged.
+    """
+    import tensorstore as ts
+
+    stored = array.stored
+    if stored.base == stored.dtype:
+        reads = [
+            ts.array(out).write(store[place], can_reference_source_data_indefinitely=True)
+            for place, out in parts
+        ]
+        for read in reads:
+            read.result()
+        return
+    pending = [(store[place].read(), out) for place, out in parts]
+    for read, out in pending:
+        out[...] = stored.from_disk(read.result())

@@ -1,0 +1,90 @@
+"""What a loader draws from: chosen episodes, and the arguments that say which windows and how."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .choices import Choices
+from .describe import treedef_of
+from .selected import Selected
+from .windows import Short
+
+if TYPE_CHECKING:
+    from .loader import Loader
+
+
+class Sampled(Choices):
+    """Episodes that windows can be drawn of, straight from disk."""
+
+    @property
+    @abstractmethod
+    def treedef(self) -> Any:
+        """The containers of a step as JAX knows them, or None where only their names are known."""
+
+    @abstractmethod
+    def selected(self) -> Selected:
+        """Gives all episodes that ended, end to end."""
+
+    def loader(
+        self,
+        batch_size: int,
+        window: int,
+        *,
+        short: Short = "drop",
+        stride: int = 1,
+        weights: Any = "windows",
+        epochs: bool = False,
+        seed: int = 0,
+        shard: tuple[int, int] = (0, 1),
+        next_observation: bool = False,
+        leaves: Sequence[str] | None = None,
+        prefetch: int = 2,
+        device: Any = None,
+        like: Any = None,
+    ) -> "Loader":
+        """Makes a loader of windows that never cross an episode's end, straight from disk.
+
+        Args:
+          batch_size: `N`, windows in a batch, over all shards.
+          window: `W`, in steps.
+          short: what becomes of a window that its episode's end cuts short. `"drop"`: it is none. `"pad"`,
+            `"pad_left"`: zeros after or before its steps. `"shift"`: it begins earlier, so that it is full;
+            an episode shorter than `W` gives one window, padded at its end.
+          stride: between starts of windows, in steps.
+          weights: what is how likely. `"windows"`: all alike. `"episodes"`: episodes alike, then their
+            windows. `"length"`, `"return"`, numbers `[E]`: an episode by that, then its windows.
+          epochs: draw without replacement, every window once an epoch.
+          seed: from 0 to `2**32 - 1`.
+          shard: `(i, n)`: of every batch the `i`-th of `n` parts, one for each process.
+          next_observation: also give what each step led to.
+          leaves: names of leaves; all by default.
+          prefetch: batches to prepare ahead, each by a thread.
+          device: a JAX device or sharding; JAX's default by default.
+          like: an example of a step, for its container types.
+
+        Raises:
+          ValueError: if the arguments contradict each other, or there is no such window.
+
+        Example:
+          >>> from strongbax.vault.view import example
+          >>> loader = example(lengths=[5, 1, 3]).loader(4, 3, short="pad", seed=1)
+          >>> loader.batch(0).mask.shape, loader.num_windows
+          ((4, 3), 9)
+        """
+        from .loader import Loader, Plan
+
+        plan = Plan(
+            batch_size,
+            window,
+            stride,
+            short,
+            weights,
+            epochs,
+            seed,
+            shard,
+            next_observation,
+            leaves,
+            prefetch,
+            device,
+        )
+        return Loader(self.selected(), plan, self.treedef if like is None else treedef_of(like))
