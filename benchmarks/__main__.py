@@ -7,7 +7,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import buffers, disk, endurance, facts, flush, frames, machine, prioritised, read, table, windows
+from . import (
+    buffers,
+    disk,
+    endurance,
+    episode_windows,
+    facts,
+    flush,
+    frames,
+    machine,
+    prioritised,
+    read,
+    table,
+    windows,
+)
 from .measure import Work
 from .peers import FLASHBAX, installed
 
@@ -18,6 +31,7 @@ FAMILIES: dict[str, tuple[Measure, ...]] = {
     "read": (read.measure, windows.measure),
     "buffers": (buffers.measure, prioritised.measure),
     "prioritised": (prioritised.measure,),
+    "episodes": (episode_windows.measure,),
 }
 _ALL = [family for family in FAMILIES if family != "prioritised"]  # which `buffers` has within it
 

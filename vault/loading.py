@@ -45,7 +45,7 @@ class Wanted:
 
 
 def load_buffer(snapshot: Committed, buffer: Any, wanted: Wanted) -> Any:
-    """Makes the state of a uniform buffer; see `Vault.load`.
+    """Makes the state of a uniform buffer, or of one that makes its own of a uniform's; see `Vault.load`.
 
     Raises:
       TypeError: if `buffer` is none, or JAX cannot hold a leaf.
@@ -71,7 +71,10 @@ def load_buffer(snapshot: Committed, buffer: Any, wanted: Wanted) -> Any:
     at_end = wanted.stop == snapshot.state.length and steps in (capacity, wanted.stop)
     count = wanted.stop if at_end else steps
     ring = Ring(capacity, count % capacity, steps, count)
-    return _filled(template, _experience(snapshot, ring, wanted), ring)
+    experience = _experience(snapshot, ring, wanted)
+    if callable(getattr(buffer, "index", None)):
+        return jax.jit(buffer.index)(_uniform(experience, ring), starts=_starts(snapshot, ring, wanted))
+    return _filled(template, experience, ring)
 
 
 def load_trajectory(snapshot: Committed, wanted: Wanted) -> Any:
@@ -104,6 +107,30 @@ def _experience(snapshot: Committed, ring: Ring, wanted: Wanted) -> Any:
         if ring.held < ring.capacity:
             out[:, ring.held :] = np.zeros((), leaf.dtype)
     return _hang(schema, _to_device(schema, arrays, wanted.device), wanted)
+
+
+def _uniform(experience: Any, ring: Ring) -> Any:
+    """The state of a trajectory buffer."""
+    import jax.numpy as jnp
+
+    from ..buffer.trajectory_buffer import TrajectoryBufferState
+
+    return TrajectoryBufferState(
+        experience=experience,
+        current_index=jnp.asarray(ring.index, jnp.int32),
+        is_full=jnp.asarray(ring.held == ring.capacity),
+        laps=jnp.asarray(ring.count // ring.capacity, jnp.int32),
+    )
+
+
+def _starts(snapshot: Committed, ring: Ring, wanted: Wanted) -> NpArray:
+    """Where episodes begin, by slot, bool `[B, C]`: after a gap too, and where the one before was cut."""
+    starts = np.zeros((snapshot.schema.streams, ring.capacity), np.bool_)
+    for table in (snapshot.episodes(), snapshot.running()):
+        held = (table["start"] >= wanted.start) & (table["start"] < wanted.stop)
+        time = table["start"][held] - wanted.start + ring.count - ring.held
+        starts[table["stream"][held], time % ring.capacity] = True
+    return starts
 
 
 def _filled(template: Any, experience: Any, ring: Ring) -> Any:
