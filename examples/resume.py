@@ -2,7 +2,8 @@
 
     python examples/resume.py runs/pendulum.vault
 
-The ring in memory holds the newest steps; the vault holds all of them.
+The ring in memory holds the newest steps; the vault holds all of them, and what else the run needs: cursor,
+priorities, key and learnt values come back as they were at the last checkpoint.
 """
 
 import sys
@@ -19,7 +20,7 @@ from strongbax import Vault
 RING, BLOCK, BLOCKS = 1_000, 200, 5  # steps in memory, steps between flushes, flushes a run
 
 path = Path(sys.argv[1])
-buffer = strongbax.make_trajectory_buffer(
+buffer = strongbax.make_prioritised_trajectory_buffer(
     add_batch_size=1,
     sample_batch_size=32,
     sample_sequence_length=8,
@@ -52,10 +53,13 @@ def play(seed: int) -> Iterator[tuple]:
 
 
 add, sample = jax.jit(buffer.add, donate_argnums=0), jax.jit(buffer.sample)
-empty = buffer.init(step)
-with Vault.open(path, mode="a") if path.exists() else Vault.create(path, like=empty) as vault:
+set_priorities = jax.jit(buffer.set_priorities, donate_argnums=0)
+state, extra = buffer.init(step), {"key": jax.random.key(0), "mean": np.float32(0)}
+with Vault.open(path, mode="a") if path.exists() else Vault.create(path, like=state) as vault:
     print(f"{vault.num_steps} steps are there")
-    state = vault.load(buffer, start=max(0, vault.length - RING))
+    if vault.resume_points:
+        state, extra = vault.restore(buffer)
+    key, mean = extra["key"], extra["mean"]
     history = play(seed=vault.num_steps)
     for _ in range(BLOCKS):
         leaves = zip(*islice(history, BLOCK), strict=True)
@@ -64,7 +68,11 @@ with Vault.open(path, mode="a") if path.exists() else Vault.create(path, like=em
             for (name, example), leaf in zip(step.items(), leaves, strict=True)
         }
         state = add(state, block)
-        vault.write(state)  # on disk when it returns
-        batch = sample(state, jax.random.key(vault.num_steps)).experience  # train on it
+        key, drawn = jax.random.split(key)
+        batch = sample(state, drawn)  # learn from it: here, the mean of rewards
+        rewards = batch.experience["reward"][:, 0]
+        mean += (rewards.mean() - mean) / 10
+        state = set_priorities(state, batch.indices, abs(rewards - mean) + 0.01)
+        vault.checkpoint(state, key=key, extra={"mean": mean})  # on disk when it returns
     print(f"{vault.num_steps} steps now, {vault.num_episodes} episodes that ended")
-    print(f"a batch: {batch['observation'].shape}")
+    print(f"a batch: {batch.experience['observation'].shape}, mean reward {mean:.2f}")
