@@ -18,6 +18,7 @@ from . import (
     machine,
     prioritised,
     read,
+    resume,
     table,
     windows,
 )
@@ -29,6 +30,7 @@ FAMILIES: dict[str, tuple[Measure, ...]] = {
     "flush": (flush.measure, facts.measure),
     "bytes": (endurance.measure, frames.measure),
     "read": (read.measure, windows.measure),
+    "resume": (resume.measure,),
     "buffers": (buffers.measure, prioritised.measure),
     "prioritised": (prioritised.measure,),
     "episodes": (episode_windows.measure,),
