@@ -101,6 +101,7 @@ class Flusher:
         """Flushes what is new of a buffer's state, and tells where all that it holds lies."""
         held = self._taker.hold(state)
         _, news = self._write(held, on_gap=on_gap, continues=continues, wait=True)
+        self.drain()  # with nothing new to wait for, earlier flushes may still be on their way
         row = self.plan.length if news.after is None or news.first < news.stop else news.after
         return Place(held, Mark(news.stop, row), self._follower.places(held, news))
 

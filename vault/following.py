@@ -88,7 +88,8 @@ class Follower:
     def wrote(self, held: Held, news: history.News, row: int, leaves: Mapping[str, NpArray]) -> None:
         """Takes note of a flush that is planned: new steps from a row of the vault on."""
         spans = extended(self.spans, Span(news.first, row, news.stop - news.first))
-        self.spans = part(spans, news.stop - held.ring.held, news.stop)
+        # One span may reach back behind the ring; several must not pile up.
+        self.spans = spans if len(spans) == 1 else part(spans, news.stop - held.ring.held, news.stop)
         self._last = [leaves[name][:, -1].tobytes() for name in self._schema.names]
 
     def places(self, held: Held, news: history.News) -> Spans:

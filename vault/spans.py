@@ -54,9 +54,17 @@ def until(spans: Spans, count: int, row: int) -> Spans:
       >>> until((Span(0, 0, 9),), 4, 4), until((Span(0, 0, 9),), 4, 7)
       ((Span(count=0, row=0, steps=4),), ())
     """
+    if _leads(spans, count, row):  # nearly always, so it is quick
+        return spans
     spans = part(spans, 0, count)
-    leads = bool(spans) and (spans[-1].stop, spans[-1].row + spans[-1].steps) == (count, row)
-    return spans if leads else ()
+    return spans if _leads(spans, count, row) else ()
+
+
+def _leads(spans: Spans, count: int, row: int) -> bool:
+    if not spans:
+        return False
+    last = spans[-1]
+    return last.count + last.steps == count and last.row + last.steps == row
 
 
 def extended(spans: Spans, more: Span) -> Spans:
@@ -68,7 +76,7 @@ def extended(spans: Spans, more: Span) -> Spans:
     """
     if not more.steps:
         return spans
-    if spans and until(spans, more.count, more.row):
+    if _leads(spans, more.count, more.row):
         last = spans[-1]
         return (*spans[:-1], Span(last.count, last.row, last.steps + more.steps))
     return (*spans, more)

@@ -1,5 +1,6 @@
 """A checkpoint gives back every kind of state as it was, with keys and whatever else a run needs."""
 
+import time
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 import strongbax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from resume_run import bits
-from strongbax.vault import ConflictError, Episode, GapError, NotFoundError, Vault
+from strongbax.vault import ConflictError, Episode, GapError, NotFoundError, StorageError, Vault
 
 STEP = {
     "key": jax.random.key(0),
@@ -174,6 +175,30 @@ def test_steps_that_were_never_flushed_are_refused_or_noted(tmp_path):
             vault.checkpoint(state)
         assert vault.resume_points == (0,)
         vault.checkpoint(state, on_gap="record")
+        assert bits(vault.restore(buffer)[0]) == bits(state)
+
+
+def test_a_checkpoint_waits_for_flushes_that_are_on_their_way(tmp_path, monkeypatch):
+    """A resume point is not made before the steps that it needs are durable, whoever flushed them."""
+    buffer = KINDS["trajectory"]()
+    state = buffer.add(buffer.init(STEP), steps(5, 0))
+    with vault_for(tmp_path / "a.vault") as vault:
+        commit, failing = vault._flusher._writer.commit, [True, False]
+
+        def slow(flush: Any) -> None:
+            time.sleep(0.2)
+            if failing.pop(0):
+                raise StorageError("the disk is full")
+            commit(flush)
+
+        monkeypatch.setattr(vault._flusher._writer, "commit", slow)
+        vault.write(state, wait=False)
+        with pytest.raises(StorageError):
+            vault.checkpoint(state)
+        assert vault.resume_points == ()
+        handle = vault.write(state, wait=False)
+        vault.checkpoint(state)
+        assert handle.done()
         assert bits(vault.restore(buffer)[0]) == bits(state)
 
 
