@@ -28,10 +28,18 @@ BUFFER = SimpleNamespace(init=lambda step: State(step, *[np.zeros(())] * 3, np.z
 class CheckpointedHistory(RingHistory):
     """A ring of 3 streams that is checkpointed after each few steps."""
 
+    begun = False
+
     def write(self, vault: Vault, number: int, *, wait: bool) -> Any:
+        if number and not self.begun:
+            self._checkpoint(vault, number)  # the process before may have been killed between the two
+        self.begun = True
         super().write(vault, number, wait=wait)
-        length = self.moment(number + 1).length
-        vault.checkpoint(self.state(length), extra={"writes": number + 1}, keep=1 + number % 3)
+        self._checkpoint(vault, number + 1)
+
+    def _checkpoint(self, vault: Vault, writes: int) -> None:
+        state = self.state(self.moment(writes).length)
+        vault.checkpoint(state, extra={"writes": writes}, keep=1 + writes % 3)
 
     def state(self, length: int) -> Any:
         ring = super().state(length)

@@ -44,10 +44,15 @@ KINDS = {
 
 def steps(count: int, seed: int, streams: int = 2) -> Any:
     """Random steps `[B, T, ...]`."""
-    keys = jax.random.split(jax.random.key(seed), (streams, count))
-    reward = jax.random.normal(jax.random.key(seed), (streams, count))
-    observation = jnp.stack([reward] * 3, -1).astype(jnp.bfloat16)
-    return {"key": keys, "observation": observation, "reward": reward, "terminated": reward > 1}
+    random = np.random.default_rng(seed)
+    reward = random.normal(size=(streams, count)).astype(np.float32)
+    leaves = {
+        "observation": random.normal(size=(streams, count, 3)).astype(ml_dtypes.bfloat16),
+        "reward": reward,
+        "terminated": reward > 1,
+    }
+    keys = random.integers(0, 2**32, (streams, count, 2), np.uint32)
+    return {"key": jax.random.wrap_key_data(keys), **jax.tree.map(jnp.asarray, leaves)}
 
 
 def vault_for(path: Any, streams: int = 2) -> Vault:
@@ -58,11 +63,11 @@ def vault_for(path: Any, streams: int = 2) -> Vault:
 def test_every_kind_of_state_comes_back_bit_for_bit(tmp_path, kind):
     """A state of any buffer, before and after its ring came round, is restored as it was."""
     buffer = KINDS[kind]()
-    state, streams = buffer.init(STEP), 1 if kind == "item" else 2
+    state, streams, add = buffer.init(STEP), 1 if kind == "item" else 2, jax.jit(buffer.add)
     with vault_for(tmp_path / "a.vault", streams) as vault:
         for count, seed in ((0, 0), (3, 1), (3, 2), (3, 3)):
             if count:
-                state = buffer.add(state, steps(count, seed, streams))
+                state = add(state, steps(count, seed, streams))
             if kind == "queue" and seed == 2:
                 state, _ = buffer.sample(state)
             vault.checkpoint(state)
@@ -80,9 +85,9 @@ def test_steps_are_not_written_twice(tmp_path):
     )
     state = buffer.init(STEP)
     with vault_for(tmp_path / "a.vault") as vault:
-        state = buffer.add(state, steps(512, 0))
+        state = jax.jit(buffer.add)(state, steps(512, 0))
         vault.checkpoint(state)
-        state = buffer.add(state, steps(8, 0))
+        state = jax.jit(buffer.add)(state, steps(8, 0))
         vault.checkpoint(state)
         sizes = [file.stat().st_size for file in (tmp_path / "a.vault/resume").iterdir()]
         assert max(sizes) < 2048
@@ -93,9 +98,10 @@ def test_replicated_states_come_back(tmp_path):
     """A state with leading axes, one replica a device say, is restored with them."""
     buffer = KINDS["prioritised trajectory"]()
     state = jax.vmap(lambda _: buffer.init(STEP))(jnp.arange(3))
+    add = jax.jit(jax.vmap(buffer.add))
     for seed in range(4):
-        blocks = [steps(3, 10 * seed + n) for n in range(3)]
-        state = jax.vmap(buffer.add)(state, jax.tree.map(lambda *leaves: jnp.stack(leaves), *blocks))
+        block = steps(3, seed, streams=6)
+        state = add(state, jax.tree.map(lambda leaf: leaf.reshape(3, 2, *leaf.shape[1:]), block))
     with vault_for(tmp_path / "a.vault", 6) as vault:
         vault.checkpoint(state)
         assert bits(vault.restore(buffer)[0]) == bits(state)
