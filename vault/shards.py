@@ -7,6 +7,7 @@ own. The index is checked when the file is opened; a chunk's checksum when a lon
 
 import functools
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from .arrays import ArraySpec
 from .codecs import NONE
 from .dtypes import NpArray, read_only
 from .errors import CorruptionError
+from .items import copy_items
 from .mapped import map_file
 from .store import open_store, read_into, read_many
 
 _CRC_BYTES = 4
+_UNMAPPED = -2  # the address of an inner chunk whose shard was not opened yet
 _ENTRY_BYTES = 16  # offset and size, in the index
 _ABSENT = np.uint64(2**64 - 1)
 CHECKED_BYTES = 1 << 20  # reads of this size compare checksums and use several threads; tables always do
@@ -87,21 +90,15 @@ class ShardFile:
                 raise Damaged(f"inner chunk ({group}, {place}) of the shard {self.name} has a wrong checksum")
         return raw.view(self._base).reshape(self._shape)
 
-    def gather(self, streams: NpArray, rows: NpArray, size: int) -> NpArray:
-        """Gathers items of `size` bytes, void `[N]`, each from a row on and within its inner chunk.
+    def places(self) -> NpArray:
+        """Gives the address of each inner chunk's first byte, int64 `[groups, chunks]`; -1 where absent."""
+        begin = self._data.__array_interface__["data"][0]
+        return np.where(self._offsets < 0, -1, self._offsets + begin)
 
-        Raises:
-          Damaged: if an inner chunk was never written.
-        """
-        groups, places = streams // self.group, rows // self.rows
-        offsets = self._offsets[groups, places]
-        if (offsets < 0).any():
-            self.chunk(int(groups[offsets.argmin()]), int(places[offsets.argmin()]), check=False)
-        within = (streams - groups * self.group) * self.rows + rows - places * self.rows
-        offsets = offsets + within * (self._size // (self.group * self.rows))
-        # Every byte begins an item: NumPy copies those that are asked for, and builds no index of rows.
-        count = len(self._data) - size + 1
-        return np.ndarray((count,), np.dtype((np.void, size)), self._data, strides=(1,))[offsets]
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row of one stream."""
+        return self._size // (self.group * self.rows)
 
 
 class ShardReader:
@@ -116,6 +113,8 @@ class ShardReader:
         self.array = array
         self._root = root
         self._file = functools.cache(self._open)
+        self._places: NpArray | None = None  # of inner chunks in memory, [shards, groups, chunks]
+        self._lock = threading.Lock()
         self._store = functools.cache(lambda: open_store(root, array))
 
     def read(self, start: int, stop: int, out: NpArray, streams: slice = slice(None)) -> None:
@@ -170,16 +169,28 @@ class ShardReader:
         if not len(rows):
             return
         shards = rows // self.array.rows
-        order = np.argsort(shards, kind="stable")
-        cuts = np.flatnonzero(np.diff(shards[order])) + 1
         try:
-            for here in np.split(order, cuts):
-                shard = int(shards[here[0]])
-                file = self._file(shard)
-                base = shard * self.array.rows
-                items[places[here]] = file.gather(streams[here], rows[here] - base, items.itemsize)
+            file = self._map(np.unique(shards))
         except Damaged as damage:
             raise self._corrupt(str(damage)) from None
+        group, place = streams // file.group, rows % self.array.rows // file.rows
+        assert self._places is not None
+        at = self._places[shards, group, place]
+        if (at < 0).any():
+            raise self._corrupt(f"shard {shards[at.argmin()]} lacks inner chunk {place[at.argmin()]}")
+        at += (streams % file.group * file.rows + rows % file.rows) * file.row_bytes
+        copy_items(at, items, places)
+
+    def _map(self, shards: NpArray) -> ShardFile:
+        """Maps shards, and notes where their inner chunks lie; gives one of them."""
+        first = self._file(int(shards[0]))
+        with self._lock:
+            if self._places is None:
+                count = -(-self.array.shape[self.array.axis] // self.array.rows)
+                self._places = np.full((count, *first.places().shape), _UNMAPPED)
+            for shard in shards[self._places[shards, 0, 0] == _UNMAPPED].tolist():
+                self._places[shard] = self._file(shard).places()
+        return first
 
     def slices(self, windows: Any, out: NpArray) -> None:
         """Reads windows of a compressed step array, each its rows from `low` to `high`, as far as sealed."""

@@ -9,7 +9,7 @@ import pytest
 import strongbax.buffer as fbx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from strongbax.vault import Ends, Vault, concat
+from strongbax.vault import CorruptionError, Ends, Vault, concat
 from vault_folder import make_folder
 from vault_rings import SHAPES, one_step, same
 from view_model import Known, end_to_end, make
@@ -215,6 +215,22 @@ def test_leaves_of_any_kind(tmp_path, codec):
         assert not (read[~sample.mask] != np.zeros((), leaf.dtype)).any()
     moved = vault.loader(4, 7, leaves=["frame", "brain"]).batch(1)
     assert list(moved.experience) == ["frame", "brain"]
+
+
+def test_maps_far_apart_are_gathered(stores, monkeypatch):
+    """Where no one array can span all shards' maps, the windows are the same."""
+    loader = stores[0][0].loader(16, 5)
+    whole = loader.batch_numpy(0)
+    monkeypatch.setattr("strongbax.vault.items._SPAN", 1000)
+    assert all(map(same, jax.tree.leaves(loader.batch_numpy(0)), jax.tree.leaves(whole)))
+
+
+def test_lost_shard_is_named(tmp_path):
+    """A loader that meets a missing shard says which."""
+    vault, _ = make(tmp_path / "a.vault", LENGTHS)
+    (tmp_path / "a.vault" / "steps" / "reward" / "c.0.1").unlink()
+    with pytest.raises(CorruptionError, match=r"the shard c\.0\.1 is missing"):
+        vault.loader(64, 3).batch_numpy(0)
 
 
 def test_keys_come_as_keys(tmp_path):
