@@ -59,10 +59,16 @@ def network(key: Array) -> list[tuple[Array, Array]]:
 
 def values(weights: Tree, observation: Array) -> Array:
     """What each action is worth, `[..., 2]`."""
-    *hidden, (last, bias) = weights
-    for layer, shift in hidden:
-        observation = jax.nn.relu(observation @ layer + shift)
-    return observation @ last + bias
+    *hidden, last = weights
+    for layer in hidden:
+        observation = jax.nn.relu(dense(layer, observation))
+    return dense(last, observation)
+
+
+def dense(layer: Tree, features: Array) -> Array:
+    """One layer, `[..., in]` to `[..., out]`."""
+    product = features @ layer[0]
+    return product + jnp.broadcast_to(layer[1], product.shape)
 
 
 class Learner(NamedTuple):
