@@ -60,7 +60,9 @@ WEIGH = {
 
 
 @pytest.mark.parametrize(
-    ("weights", "short"), [("length", "drop"), ("return", "shift"), (by_end, "pad")], ids=str
+    ("weights", "short"),
+    [("length", "drop"), ("return", "shift"), (by_end, "pad")],
+    ids=["length", "return", "function"],
 )
 def test_episodes_weigh_what_they_should(weights, short):
     """After every add the tree holds every episode that has windows at its weight, and nothing else."""
