@@ -61,7 +61,7 @@ _HOMES = {
         "flashbax_alias",
         "importance_weights",
         "make_episode_buffer",
-    "make_flat_buffer",
+        "make_flat_buffer",
         "make_item_buffer",
         "make_mixer",
         "make_prioritised_flat_buffer",

@@ -31,7 +31,7 @@ def made():
         "closed": build(folder / "closed", (5, 1, 0, 9, 4), close=True),
         "log": build(folder / "log", LENGTHS, close=False),
         "long": build_long_log(folder / "long", (5, 5, 5, 5, 5, 5, 5)),
-        "both": build(folder / "both", (5, 6, 2, 3), close=False),
+        "both": build(folder / "both", (5, 6, 2, 2), close=False),
     }
     yield {name: (folder / name, contents) for name, contents in made.items()}
     shutil.rmtree(folder)
