@@ -123,8 +123,7 @@ def extend(index: EpisodeIndex, coming: Coming, rule: Rule) -> tuple[EpisodeInde
     starts = wrap(coming.cursor + windows.start, index.capacity)
     # Written first, then read: a read of what was written needs no copy of what was there before.
     pushed = queues.push(index.windows, starts, windows.chosen)
-    lost = _overwritten(pushed, index.windows.counts, coming, index.capacity)
-    gone = jnp.sum(lost >= 0, axis=1, dtype=jnp.int32)
+    gone = _overwritten(pushed, index.windows.counts, coming, index.capacity)
     groups = _regrouped(index, gone, windows)
     rows = jnp.arange(streams, dtype=jnp.int32)[:, None]
     i = jnp.arange(length, dtype=jnp.int32)[None]
@@ -136,7 +135,7 @@ def extend(index: EpisodeIndex, coming: Coming, rule: Rule) -> tuple[EpisodeInde
     change = Change(
         begins=begins,
         numbers=steps.episode,
-        lost=lost,
+        lost=jnp.where(i < gone[:, None], queues.front(pushed, length)[0], -1),
         came=jnp.where(windows.chosen, starts, -1),
         closed=groups.closed,
         met=groups.met,
@@ -154,15 +153,17 @@ def extend(index: EpisodeIndex, coming: Coming, rule: Rule) -> tuple[EpisodeInde
 
 
 def _overwritten(pushed: Queues, counts: Array, coming: Coming, capacity: int) -> Array:
-    """The slots of overwritten steps at which windows started, int32 `[B, T]`, -1 for none.
+    """Counts the windows of each stream whose first step is overwritten, int32 `[B]`.
 
     Of the queues, the first `counts` entries were there before the steps came.
     """
     count = coming.last.shape[1]
-    starts, _ = queues.front(pushed, count)
-    there = jnp.arange(count, dtype=jnp.int32)[None] < counts[:, None]
-    ago = wrap(coming.cursor - 1 - starts, capacity) + 1  # in [1, C]
-    return jnp.where(there & (ago + count > capacity), starts, -1)
+
+    def overwritten(start: Array) -> Array:
+        ago = wrap(coming.cursor - 1 - start, capacity) + 1  # in [1, C]
+        return ago + count > capacity
+
+    return queues.leading(pushed, count, counts, overwritten)
 
 
 @dataclass(frozen=True)
@@ -190,12 +191,16 @@ def _regrouped(index: EpisodeIndex, gone: Array, windows: Windows) -> _Groups:
     opens = windows.chosen & (windows.episode != latest[:, :-1])
     opened = queues.ahead(held, opens)
     groups = queues.push(held, queues.ahead(index.windows, windows.chosen), opens)
-    # A group is empty when the group after it begins at the new head or before.
-    firsts, _ = queues.front(groups, windows.chosen.shape[1] + 1)
-    i = jnp.arange(firsts.shape[1], dtype=jnp.int32)[None]
-    place = wrap(firsts[:, 1:] - index.windows.heads[:, None], groups.capacity)
-    passed = (i[:, 1:] < held.counts[:, None]) & (place <= gone[:, None])
-    closing = jnp.where(empty, held.counts, jnp.sum(passed, axis=1, dtype=jnp.int32))
+
+    def passed(first: Array) -> Array:
+        """Whether a group begins at the new head or before: then the one before it is empty."""
+        return wrap(first - index.windows.heads[:, None], groups.capacity) <= gone[:, None]
+
+    count = windows.chosen.shape[1]
+    after_first = queues.pop(groups, jnp.ones_like(gone))
+    closing = queues.leading(after_first, count, held.counts - 1, passed)
+    closing = jnp.where(empty, held.counts, closing)
+    i = jnp.arange(count + 1, dtype=jnp.int32)[None]
     tail = wrap(held.heads + held.counts - 1, groups.capacity)
     return _Groups(
         queues=queues.pop(groups, closing),

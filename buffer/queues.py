@@ -5,6 +5,7 @@ A queue lies in a ring of slots from its head on. Taking from the front moves th
 Letters: `B` streams, `C` capacity, `K` candidates, `N` batch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -81,6 +82,29 @@ def front(queues: Queues, count: int) -> tuple[Array, Array]:
     return entries, places < queues.counts[:, None]
 
 
+def leading(queues: Queues, most: int, among: Array, holds: Callable[[Array], Array]) -> Array:
+    """Counts the entries at the front for which a condition holds that holds for none after one that fails.
+
+    Args:
+      queues: the queues.
+      most: how many entries it can hold for, at most `C`.
+      among: int32 `[B]`, how many entries of each queue to look at.
+      holds: int32 `[B, most]`, entries -> bool `[B, most]`.
+
+    Returns:
+      int32 `[B]`.
+
+    Example:
+      >>> held = push(init(1, 4), jnp.array([[5, 6, 7]]), jnp.ones((1, 3), bool))
+      >>> leading(held, 4, held.counts, lambda entry: entry < 7)
+      Array([2], dtype=int32)
+    """
+    entries, _ = front(queues, most)
+    places = jnp.arange(most, dtype=jnp.int32)[None]
+    flags = (places < among[:, None]) & holds(entries)
+    return jnp.sum(flags, axis=1, dtype=jnp.int32)
+
+
 def pop(queues: Queues, counts: Array) -> Queues:
     """Takes entries from the front.
 
@@ -93,8 +117,10 @@ def pop(queues: Queues, counts: Array) -> Queues:
       >>> get(pop(held, jnp.array([1])), jnp.array([0]), jnp.array([0]))
       Array([6], dtype=int32)
     """
-    heads = advance(queues.heads, counts, queues.capacity)
-    return Queues(queues.slots, jnp.stack([heads, queues.counts - counts], axis=1))
+    # Both ends in one step: as two, XLA would compute the counts once for each.
+    moved = queues.ends + counts[:, None] * jnp.array([[1, -1]], jnp.int32)
+    round_ = jnp.array([[True, False]]) & (moved >= queues.capacity)
+    return Queues(queues.slots, jnp.where(round_, moved - queues.capacity, moved))
 
 
 def push(queues: Queues, values: Array, chosen: Array) -> Queues:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strongbax.buffer import queues
 from strongbax.buffer.running import running
@@ -17,6 +17,7 @@ push, pop, front, get = (jax.jit(f, static_argnums=s) for f, s in (
 ))  # fmt: skip
 
 
+@settings(max_examples=settings.default.max_examples // 3)
 @given(st.lists(st.tuples(st.integers(0, 63), st.tuples(st.integers(0, 7), st.integers(0, 7))), max_size=20))
 def test_queues_hold_what_lists_hold(turns):
     """What is pushed comes out in its order, each stream for itself, over any number of laps."""
