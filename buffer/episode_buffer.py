@@ -115,8 +115,8 @@ def make_episode_buffer(
       >>> buffer = make_episode_buffer(1, 2, 3, max_length_time_axis=8, short="pad")
       >>> state = buffer.init({"reward": 0.0, "done": False})
       >>> done = jnp.array([[False, True]])
-      >>> state = buffer.add(state, {"reward": jnp.ones((1, 2)), "done": done})
-      >>> sample = buffer.sample(state, jax.random.key(1))
+      >>> state = jax.jit(buffer.add)(state, {"reward": jnp.ones((1, 2)), "done": done})
+      >>> sample = jax.jit(buffer.sample)(state, jax.random.key(1))
       >>> sample.experience["reward"], sample.mask
       (Array([[1., 1., 0.],
              [1., 0., 0.]], dtype=float32), Array([[ True,  True, False],

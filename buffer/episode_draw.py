@@ -26,10 +26,10 @@ def windows(index: EpisodeIndex, key: Array, count: int) -> tuple[Array, Array]:
       `streams` and `slots`, int32 `[N]`: where each window's first step lies.
 
     Example:
-      >>> from .episode_coming import Coming, Rule
-      >>> from .episode_index import extend, init
-      >>> last = jnp.array([[False, True, False, False]])
-      >>> index, _ = extend(init(1, 8), Coming(jnp.asarray(0), last), Rule(length=2))
+      >>> from dataclasses import replace
+      >>> from .episode_index import init
+      >>> held = queues.push(queues.init(1, 16), jnp.array([[0, 2]]), jnp.ones((1, 2), bool))
+      >>> index = replace(init(1, 8), windows=held)
       >>> sorted(set(windows(index, jax.random.key(0), 64)[1].tolist()))
       [0, 2]
     """
@@ -49,11 +49,12 @@ def nth(index: EpisodeIndex, totals: Array, number: Array) -> tuple[Array, Array
       `streams` and `slots`, int32 `[N]`.
 
     Example:
-      >>> from .episode_coming import Coming, Rule
-      >>> from .episode_index import extend, init
-      >>> index, _ = extend(init(2, 8), Coming(jnp.asarray(0), jnp.zeros((2, 3), bool)), Rule(length=2))
-      >>> nth(index, jnp.cumsum(index.windows.counts), jnp.array([0, 1, 2]))
-      (Array([0, 0, 1], dtype=int32), Array([0, 1, 0], dtype=int32))
+      >>> from dataclasses import replace
+      >>> from .episode_index import init
+      >>> held = queues.push(queues.init(1, 16), jnp.array([[0, 5]]), jnp.ones((1, 2), bool))
+      >>> index = replace(init(1, 8), windows=held)
+      >>> nth(index, jnp.cumsum(index.windows.counts), jnp.array([1, 0]))
+      (Array([0, 0], dtype=int32), Array([5, 0], dtype=int32))
     """
     streams, places = _split(totals, index.windows.counts, number)
     return streams, queues.get(index.windows, streams, places)
@@ -71,12 +72,13 @@ def episodes(index: EpisodeIndex, key: Array, count: int) -> tuple[Array, Array]
       `streams` and `slots`, int32 `[N]`: where each window's first step lies.
 
     Example:
-      >>> from .episode_coming import Coming, Rule
-      >>> from .episode_index import extend, init
-      >>> last = jnp.array([[False, True, False, False, False, False]])
-      >>> index, _ = extend(init(1, 8, grouped=True), Coming(jnp.asarray(0), last), Rule(length=2))
-      >>> streams, slots = episodes(index, jax.random.key(0), 1000)
-      >>> 400 < int((slots == 0).sum()) < 600
+      >>> from dataclasses import replace
+      >>> from .episode_index import init
+      >>> held = queues.push(queues.init(1, 16), jnp.array([[0, 1, 4]]), jnp.ones((1, 3), bool))
+      >>> firsts = queues.push(queues.init(1, 16), jnp.array([[0, 2]]), jnp.ones((1, 2), bool))
+      >>> index = replace(init(1, 8), windows=held, groups=firsts)
+      >>> _, slots = episodes(index, jax.random.key(0), 1000)
+      >>> 400 < int((slots == 4).sum()) < 600  # two windows in the one episode, one in the other
       True
     """
     assert index.groups is not None
@@ -99,13 +101,14 @@ def within(index: EpisodeIndex, bits: Array, streams: Array, places: Array) -> t
       `streams` and `slots`, int32 `[N]`: where each window's first step lies.
 
     Example:
-      >>> from .episode_coming import Coming, Rule
-      >>> from .episode_index import extend, init
-      >>> last = jnp.array([[False, True, False, False]])
-      >>> index, _ = extend(init(1, 8, grouped=True), Coming(jnp.asarray(0), last), Rule(length=2))
+      >>> from dataclasses import replace
+      >>> from .episode_index import init
+      >>> held = queues.push(queues.init(1, 16), jnp.array([[0, 1, 4]]), jnp.ones((1, 3), bool))
+      >>> firsts = queues.push(queues.init(1, 16), jnp.array([[0, 2]]), jnp.ones((1, 2), bool))
+      >>> index = replace(init(1, 8), windows=held, groups=firsts)
       >>> bits = jax.random.bits(jax.random.key(0), (2, 1), jnp.uint32)
       >>> within(index, bits, jnp.array([0]), jnp.array([1]))
-      (Array([0], dtype=int32), Array([2], dtype=int32))
+      (Array([0], dtype=int32), Array([4], dtype=int32))
     """
     assert index.groups is not None
     head, held = index.windows.heads[streams], index.windows.counts[streams]

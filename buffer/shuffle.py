@@ -30,7 +30,7 @@ def shuffled(key: Array, number: Array, size: Array) -> Array:
 
     Example:
       >>> shuffled(jax.random.key(0), jnp.arange(6), jnp.asarray(6)).tolist()
-      []
+      [5, 1, 0, 4, 3, 2]
     """
     size = jnp.maximum(size, 1).astype(jnp.uint32)
     bits = 32 - lax.clz(size - 1)

@@ -109,7 +109,7 @@ def test_can_sample_is_about_windows():
     for time in range(7, 16):
         state = add(state, steps(time, 1, ends=range(20), streams=1))
     assert not buffer.can_sample(state)
-    assert buffer.sample(state, KEY).mask.shape == (4, 3)
+    assert jax.jit(buffer.sample)(state, KEY).mask.shape == (4, 3)
 
 
 def test_an_empty_sequence_changes_nothing():
@@ -181,7 +181,7 @@ def test_every_kind_of_leaf_is_padded():
     """PRNG keys, small floats and leaves of no size are zero where the mask is False."""
     step = {"key": KEY, "float8": jnp.ones((), "float8_e4m3fn"), "none": jnp.zeros((0, 2)), "done": True}
     buffer = make_episode_buffer(1, 2, 3, 8, short="pad_left")
-    state = buffer.add(buffer.init(step), jax.tree.map(lambda x: jnp.asarray(x)[None, None], step))
+    state = jax.jit(buffer.add)(buffer.init(step), jax.tree.map(lambda x: jnp.asarray(x)[None, None], step))
     sample = jax.jit(buffer.sample)(state, KEY)
     assert sample.mask.tolist() == [[False, False, True]] * 2
     data = np.asarray(jax.random.key_data(sample.experience["key"]))
@@ -233,7 +233,7 @@ def test_a_wrong_batch_is_refused():
 def test_roles_reach_the_index():
     """An episode ends where the given leaf says."""
     buffer = make_episode_buffer(1, 1, 2, 8, roles={"terminated": "time", "done": None})
-    state = buffer.add(buffer.init(STEP), steps(0, 3, streams=1))
+    state = jax.jit(buffer.add)(buffer.init(STEP), steps(0, 3, streams=1))
     assert state.index.windows.ends.tolist() == [[0, 1]]
 
 

@@ -61,8 +61,8 @@ WEIGH = {
 
 @pytest.mark.parametrize(
     ("weights", "short"),
-    [("length", "drop"), ("return", "shift"), (by_end, "pad")],
-    ids=["length", "return", "function"],
+    [("return", "shift"), (by_end, "pad")],
+    ids=["return", "function"],
 )
 def test_episodes_weigh_what_they_should(weights, short):
     """After every add the tree holds every episode that has windows at its weight, and nothing else."""
@@ -95,7 +95,7 @@ def assert_drawn(indices, chances):
     assert stats.chisquare(found[held], DRAWS * wanted[held] / wanted.sum()).pvalue > 1e-4
 
 
-@pytest.mark.parametrize("short", ["pad_left", "shift"])
+@pytest.mark.parametrize("short", ["shift"])
 def test_windows_are_drawn_by_priority(short):
     """New windows have the greatest priority, set ones theirs, and what was overwritten none, ever again."""
     history, priorities, greatest, stale = History(short, "priorities", seed=2), {}, 1.0, None
@@ -144,7 +144,7 @@ def test_a_loaded_state_weighs_as_one_that_was_added_to():
     np.testing.assert_array_equal(state.chances.returns[:, 1:4], again.chances.returns[:, 1:4])
 
 
-@pytest.mark.parametrize("count", [1, 8, 100])
+@pytest.mark.parametrize("count", [8, 100])
 def test_an_epoch_gives_every_window_once(count):
     """Whatever its number of windows, every epoch gives each of them once, in an order of its own."""
     batch, capacity = 8, 128
@@ -161,7 +161,7 @@ def test_an_epoch_gives_every_window_once(count):
             drawn += np.asarray(sample.indices)[np.asarray(sample.mask).all(axis=1)].tolist()
         assert sorted(drawn) == list(range(count))
         orders.append(tuple(drawn))
-    assert len(set(orders)) == 3 or count == 1
+    assert len(set(orders)) == 3
 
 
 def filled_to(buffer, steps, count):
@@ -172,7 +172,7 @@ def filled_to(buffer, steps, count):
 def test_an_epoch_of_nothing_is_masked():
     """Without a window there is nothing in a batch, and it is said so."""
     buffer = make_episode_buffer(1, 4, 2, 8)
-    assert not buffer.sample_epoch(buffer.init(STEP), jax.random.key(0), 5).mask.any()
+    assert not jax.jit(buffer.sample_epoch)(buffer.init(STEP), jax.random.key(0), 5).mask.any()
 
 
 @pytest.mark.parametrize(
