@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import google_crc32c
 import numpy as np
 
+from .checksum import crc32c
 from .dtypes import CORE, NpArray
 from .errors import CorruptionError
 from .files import storage_errors, sync_directory, write_new
@@ -143,4 +143,4 @@ def _encode(document: dict[str, Any]) -> bytes:
 
 
 def _crc(data: bytes) -> bytes:
-    return google_crc32c.value(data).to_bytes(_CRC_BYTES, "little")
+    return crc32c(data).to_bytes(_CRC_BYTES, "little")

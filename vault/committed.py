@@ -3,6 +3,7 @@
 A snapshot of a vault is that, and so are episodes chosen from several: whoever reads steps asks for no more.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from .dtypes import NpArray
@@ -34,6 +35,17 @@ class Committed(Protocol):
         self, name: str, start: int, stop: int, streams: slice = ..., out: NpArray | None = None
     ) -> NpArray:
         """Reads a leaf's rows `[start, stop)`, `[B, stop - start, ...]`."""
+        ...
+
+    def read_leaves(
+        self,
+        names: Sequence[str],
+        start: int,
+        stop: int,
+        streams: slice = ...,
+        outs: Mapping[str, NpArray] | None = None,
+    ) -> dict[str, NpArray]:
+        """Reads several leaves as `read` does, into `outs` where it is given."""
         ...
 
     def episodes(self) -> EpisodeTable:

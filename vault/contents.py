@@ -164,7 +164,7 @@ class Contents(Sampled):
         first, last = blocks.span(snapshot.state.length, start, stop, timesteps, percentiles)
         chosen = slice(None) if streams is None else blocks.run_of(streams, snapshot.schema.streams)
         names = snapshot.schema.names if leaves is None else tuple(leaves)
-        arrays = {name: snapshot.read(name, first, last, chosen) for name in names}
+        arrays = snapshot.read_leaves(names, first, last, chosen)
         return arrays if leaves is not None else snapshot.schema.tree.rebuild(list(arrays.values()))
 
     def read(

@@ -102,13 +102,6 @@ def parse_dtype(name: str) -> np.dtype[Any]:
         return np.dtype(extension)
 
 
-def read_only(values: NpArray | memoryview) -> Any:
-    """Sees bytes as google_crc32c wants them: a read-only array."""
-    view = np.frombuffer(values, np.uint8) if isinstance(values, memoryview) else values.view()
-    view.flags.writeable = False
-    return view
-
-
 def native(dtype: Any) -> np.dtype[Any]:
     """Gives the dtype in the machine's byte order."""
     return np.dtype(dtype).newbyteorder("=")

@@ -96,16 +96,17 @@ def load_trajectory(snapshot: Committed, wanted: Wanted) -> Any:
 def _experience(snapshot: Committed, ring: Ring, wanted: Wanted) -> Any:
     """Reads the steps into the ring's slots and moves them to the device."""
     schema = snapshot.schema
-    arrays: dict[str, NpArray] = {}
-    for name in wanted.names(schema):
-        leaf = schema.leaf(name)
-        out = arrays[name] = aligned_empty((schema.streams, ring.capacity, *leaf.shape), leaf.dtype)
-        row = wanted.start
-        for low, high in ring.slots(ring.count - ring.held, ring.count):
-            snapshot.read(name, row, row + high - low, out=out[:, low:high])
-            row += high - low
-        if ring.held < ring.capacity:
-            out[:, ring.held :] = np.zeros((), leaf.dtype)
+    leaves = [schema.leaf(name) for name in wanted.names(schema)]
+    shapes = {leaf.name: (schema.streams, ring.capacity, *leaf.shape) for leaf in leaves}
+    arrays = {leaf.name: aligned_empty(shapes[leaf.name], leaf.dtype) for leaf in leaves}
+    row = wanted.start
+    for low, high in ring.slots(ring.count - ring.held, ring.count):
+        parts = {name: values[:, low:high] for name, values in arrays.items()}
+        snapshot.read_leaves(tuple(parts), row, row + high - low, outs=parts)
+        row += high - low
+    if ring.held < ring.capacity:
+        for values in arrays.values():
+            values[:, ring.held :] = np.zeros((), values.dtype)
     return _hang(schema, _to_device(schema, arrays, wanted.device), wanted)
 
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import google_crc32c
 import numpy as np
 
+from .checksum import crc32c
 from .codecs import NONE, compress, decompress
-from .dtypes import NpArray, read_only
+from .dtypes import NpArray
 from .episodes import Rows
 from .errors import CorruptionError
 from .files import reserve, sync_directory, write_new
@@ -101,7 +101,7 @@ def encode(record: Record, schema: Schema) -> list[Part]:
     parts: list[Part] = [b"".join(small), *leaves]
     crc = 0
     for part in parts:
-        crc = google_crc32c.extend(crc, part)
+        crc = crc32c(part, crc)
     size = sum(len(part) for part in parts)
     fields = (
         record.sequence,
@@ -114,7 +114,7 @@ def encode(record: Record, schema: Schema) -> list[Part]:
     )
     header = HEADER.pack(MAGIC, 0, *fields)
     return [
-        header[:4] + struct.pack("<I", google_crc32c.value(header[_CHECKED:])) + header[_CHECKED:],
+        header[:4] + struct.pack("<I", crc32c(header[_CHECKED:])) + header[_CHECKED:],
         *parts,
     ]
 
@@ -130,10 +130,10 @@ def decode(data: memoryview, offset: int, schema: Schema) -> tuple[Record, int] 
     header = bytes(data[offset : offset + HEADER.size])
     magic, header_crc, sequence, row, steps, episode, size, episodes, crc = HEADER.unpack(header)
     start = offset + HEADER.size
-    if magic != MAGIC or header_crc != google_crc32c.value(header[_CHECKED:]) or start + size > len(data):
+    if magic != MAGIC or header_crc != crc32c(header[_CHECKED:]) or start + size > len(data):
         return None
     payload = data[start : start + size]
-    if google_crc32c.value(read_only(payload)) != crc:
+    if crc32c(payload) != crc:
         return None
     try:
         record = _decode_payload(payload, schema, (sequence, row, steps, episode, episodes))
@@ -275,7 +275,7 @@ def _later(
         header = text[at : at + HEADER.size]
         if len(header) == HEADER.size:
             _, crc, sequence, *_ = HEADER.unpack(header)
-            if crc == google_crc32c.value(header[_CHECKED:]) and sequence > newest:
+            if crc == crc32c(header[_CHECKED:]) and sequence > newest:
                 return True
         at = text.find(MAGIC, at + 1)
     return False
@@ -372,7 +372,7 @@ class _Cursor:
 def _leaf_part(values: NpArray, codec: str) -> Part:
     if codec != NONE and values.size:
         return compress(values)
-    return read_only(values.reshape(-1).view(np.uint8))
+    return values.reshape(-1).view(np.uint8)
 
 
 def _episode_part(rows: Rows, schema: Schema) -> bytes:

@@ -15,6 +15,7 @@ from .dtypes import NpArray
 from .episodes import EpisodeTable, Rows, join_rows
 from .errors import CorruptionError
 from .gather import Windows, gather
+from .jobs import Job, run_all
 from .root import Gap, Root, read_bytes
 from .running import empty_rows
 from .shards import ShardReader
@@ -87,21 +88,44 @@ class Snapshot:
         A slice that one inner chunk or one piece of the tail holds comes as a read-only view, unless `out`
         is given.
         """
-        if out is None and (view := self._view(name, start, stop)) is not None:
-            return view[streams]
+        return self.read_leaves((name,), start, stop, streams, None if out is None else {name: out})[name]
+
+    def read_leaves(
+        self,
+        names: Sequence[str],
+        start: int,
+        stop: int,
+        streams: slice = slice(None),
+        outs: Mapping[str, NpArray] | None = None,
+    ) -> dict[str, NpArray]:
+        """Reads several leaves as `read` does, a long read by several threads; `outs` has all of them."""
+        read: dict[str, NpArray] = {}
+        jobs: list[Job] = []
+        for name in names:
+            if outs is None and (view := self._view(name, start, stop)) is not None:
+                read[name] = view[streams]
+                continue
+            read[name] = self._room(name, stop - start, streams) if outs is None else outs[name]
+            jobs += self._jobs(name, start, stop, streams, read[name])
+        run_all(jobs)
+        return read
+
+    def _room(self, name: str, steps: int, streams: slice) -> NpArray:
         leaf = self.schema.leaf(name)
-        if out is None:
-            count = len(range(*streams.indices(self.schema.streams)))
-            out = aligned_empty((count, stop - start, *leaf.shape), leaf.dtype)
-        sealed = min(stop, self.root.length)
-        if start < sealed:
-            self._reader(name).read(start, sealed, out[:, : sealed - start], streams)
+        count = len(range(*streams.indices(self.schema.streams)))
+        return aligned_empty((count, steps, *leaf.shape), leaf.dtype)
+
+    def _jobs(self, name: str, start: int, stop: int, streams: slice, out: NpArray) -> list[Job]:
+        """Copies what the tail holds; what shards hold is given as jobs."""
         for piece in self._pieces:
             low, high = max(start, piece.row), min(stop, piece.stop)
             if low < high:
                 rows = piece.leaves[name][streams, low - piece.row : high - piece.row]
                 out[:, low - start : high - start] = rows
-        return out
+        sealed = min(stop, self.root.length)
+        if start >= sealed:
+            return []
+        return self._reader(name).jobs(start, sealed, out[:, : sealed - start], streams)
 
     def gather(self, name: str, windows: Windows, out: NpArray) -> None:
         """Gathers a leaf's windows into `out`, `[N, W, ...]`."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import numpy as np
 
-from .dtypes import NpArray, dtype_name, parse_dtype, read_only
+from .checksum import crc32c
+from .dtypes import NpArray, dtype_name, parse_dtype
 from .errors import CorruptionError, FormatError
 from .root import Mark
 from .spans import Span, Spans
@@ -115,7 +115,7 @@ class Point:
         body[_HEADER.size : start] = meta
         for array, (_, _, place) in zip(self.arrays, table, strict=True):
             body[start + place : start + place + array.nbytes] = array.tobytes()
-        struct.pack_into("<I", body, 4, google_crc32c.value(read_only(memoryview(body)[_SUMMED:])))
+        struct.pack_into("<I", body, 4, crc32c(memoryview(body)[_SUMMED:]))
         return bytes(body)
 
     @classmethod
@@ -129,7 +129,7 @@ class Point:
         if len(data) < _HEADER.size or data[:4] != _MAGIC:
             raise _damaged(path, "it does not begin as one")
         _, crc, version, _, size = _HEADER.unpack_from(data)
-        if google_crc32c.value(read_only(memoryview(data)[_SUMMED:])) != crc:
+        if crc32c(memoryview(data)[_SUMMED:]) != crc:
             raise _damaged(path, "its checksum is wrong")
         if version != FORMAT:
             raise FormatError(

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import numpy as np
 
 from .arrays import ArraySpec
+from .checksum import crc32c
 from .dtypes import NpArray
 from .errors import CorruptionError, FormatError, NotFoundError
 from .schema import Schema
@@ -150,7 +150,7 @@ class Root:
             },
         }
         data = json.dumps(document, allow_nan=False).encode()
-        digest = f"{google_crc32c.value(data):08x}".encode()
+        digest = f"{crc32c(data):08x}".encode()
         return data.replace(_NO_CRC, b'"crc32c": "' + digest + b'"', 1)
 
     @classmethod
@@ -252,7 +252,7 @@ def _own(data: bytes, path: Path) -> dict[str, Any]:
 def _check(data: bytes, path: Path) -> None:
     found = _CRC.search(data)
     blank = _CRC.sub(_NO_CRC, data, count=1)
-    if found is None or int(found[1], 16) != google_crc32c.value(blank):
+    if found is None or int(found[1], 16) != crc32c(blank):
         raise CorruptionError(
             f"The root {str(path / FILE)!r} does not have the checksum that was written with it. The steps "
             "are not touched; restore that file from a copy of the vault."

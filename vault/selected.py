@@ -11,7 +11,7 @@ behind the other are read in one go, long reads by several threads.
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -20,10 +20,10 @@ import numpy as np
 from .dtypes import NpArray
 from .episodes import EpisodeTable, join_tables
 from .gather import Windows
+from .jobs import LONG_BYTES
 from .reader import Snapshot
 from .root import Gap, Running
 from .schema import Schema
-from .shards import CHECKED_BYTES
 from .store import aligned_empty
 from .tail import State
 
@@ -149,12 +149,26 @@ class Selected:
             high = min(stop, int(runs.time[run] + runs.length[run]))
             self._one(name, run, low, high, target[:, low - start : high - start])
 
-        if stop > start and out.nbytes >= CHECKED_BYTES and last > first + 1:
+        if stop > start and out.nbytes >= LONG_BYTES and last > first + 1:
             list(_pool().map(one, range(first, last)))
         elif stop > start:
             for run in range(first, last):
                 one(run)
         return out
+
+    def read_leaves(
+        self,
+        names: Sequence[str],
+        start: int,
+        stop: int,
+        streams: slice = slice(None),
+        outs: Mapping[str, NpArray] | None = None,
+    ) -> dict[str, NpArray]:
+        """Reads several leaves as `read` does, into `outs` where it is given."""
+        return {
+            name: self.read(name, start, stop, streams, None if outs is None else outs[name])
+            for name in names
+        }
 
     def _one(self, name: str, run: int, low: int, high: int, out: NpArray | None) -> NpArray:
         """Reads rows that lie in one run, by their time in the view."""

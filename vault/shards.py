@@ -1,104 +1,23 @@
-"""Shards as files: uncompressed ones are memory-mapped, the others read through TensorStore.
-
-An uncompressed shard is its inner chunks, 4 bytes of crc32c behind each, and an index with a crc32c of its
-own. The index is checked when the file is opened; a chunk's checksum when a long read copies it, and by
-`verify`.
-"""
+"""Sealed rows of an array: uncompressed shards are memory-mapped, the others read through TensorStore."""
 
 import functools
-import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import numpy as np
 
 from .arrays import ArraySpec
 from .codecs import NONE
-from .dtypes import NpArray, read_only
+from .dtypes import NpArray
 from .errors import CorruptionError
 from .items import copy_items
-from .mapped import map_file
+from .jobs import LONG_BYTES, Job, run_all
+from .shard_file import Damaged, ShardFile
 from .store import open_store, read_into, read_many
 
-_CRC_BYTES = 4
 _UNMAPPED = -2  # the address of an inner chunk whose shard was not opened yet
-_ENTRY_BYTES = 16  # offset and size, in the index
-_ABSENT = np.uint64(2**64 - 1)
-CHECKED_BYTES = 1 << 20  # reads of this size compare checksums and use several threads; tables always do
-_THREADS = min(8, os.cpu_count() or 1)
-
-
-class Damaged(Exception):  # noqa: N818 - never seen by a user; the reader names the vault and raises it anew
-    """A shard file is not what was written."""
-
-
-class ShardFile:
-    """One uncompressed shard in memory.
-
-    Args:
-      path: of the file.
-      array: that it belongs to.
-
-    Raises:
-      Damaged: if the file is missing, cut short, or its index is damaged.
-    """
-
-    def __init__(self, path: Path, array: ArraySpec) -> None:
-        self.name = path.name
-        outer, inner = array.shard, array.chunk
-        if array.axis == 0:
-            outer, inner = (1, *outer), (1, *inner)
-        self._base = array.stored.base
-        self._shape = (*inner, *array.stored.trailing)
-        self._size = int(np.prod(self._shape, dtype=np.int64)) * self._base.itemsize
-        self.group, self.rows = inner[0], inner[1]
-        places = (outer[0] // inner[0], outer[1] // inner[1])
-        try:
-            self._data = map_file(path)
-        except (FileNotFoundError, ValueError):
-            raise Damaged(f"the shard {self.name} is missing or empty") from None
-        self._offsets = self._index(places)
-
-    def _index(self, places: tuple[int, int]) -> NpArray:
-        length = places[0] * places[1] * _ENTRY_BYTES
-        index = self._data[-length - _CRC_BYTES :]
-        if len(index) != length + _CRC_BYTES or _crc(index[:length]) != _stored_crc(index[length:]):
-            raise Damaged(f"the index of the shard {self.name} is damaged or cut short")
-        entries = index[:length].copy().view("<u8").reshape(*places, 2)
-        present = entries[..., 0] != _ABSENT
-        ends = entries[..., 0][present] + entries[..., 1][present]
-        if (entries[..., 1][present] != self._size + _CRC_BYTES).any() or (ends > len(self._data)).any():
-            raise Damaged(f"the index of the shard {self.name} points outside it")
-        return np.where(present, entries[..., 0].astype(np.int64), -1)
-
-    def chunk(self, group: int, place: int, *, check: bool) -> NpArray:
-        """Gives an inner chunk `[streams, rows, ...]`, a read-only view of the file.
-
-        Raises:
-          Damaged: if it was never written, or `check` and its checksum does not hold.
-        """
-        offset = int(self._offsets[group, place])
-        if offset < 0:
-            raise Damaged(f"the shard {self.name} lacks inner chunk ({group}, {place})")
-        raw = self._data[offset : offset + self._size]
-        if check:
-            crc = self._data[offset + self._size : offset + self._size + _CRC_BYTES]
-            if _crc(raw) != _stored_crc(crc):
-                raise Damaged(f"inner chunk ({group}, {place}) of the shard {self.name} has a wrong checksum")
-        return raw.view(self._base).reshape(self._shape)
-
-    def places(self) -> NpArray:
-        """Gives the address of each inner chunk's first byte, int64 `[groups, chunks]`; -1 where absent."""
-        begin = self._data.__array_interface__["data"][0]
-        return np.where(self._offsets < 0, -1, self._offsets + begin)
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row of one stream."""
-        return self._size // (self.group * self.rows)
 
 
 class ShardReader:
@@ -125,18 +44,16 @@ class ShardReader:
         Raises:
           CorruptionError: if a shard is missing or damaged, naming it.
         """
+        run_all(self.jobs(start, stop, out, streams))
+
+    def jobs(self, start: int, stop: int, out: NpArray, streams: slice = slice(None)) -> list[Job]:
+        """Gives what `read` does as pieces; each raises as it does."""
         if stop <= start or out.size == 0:
-            return
-        try:
-            if self.array.codec == NONE:
-                self._read_files(start, stop, out, streams)
-            else:
-                place = (streams, slice(start, stop)) if self.array.axis else (slice(start, stop),)
-                read_into(self._store(), self.array, place, out)
-        except Damaged as damage:
-            raise self._corrupt(str(damage)) from None
-        except ValueError as error:
-            raise self._corrupt(str(error).split(" [source locations", maxsplit=1)[0][:300]) from None
+            return []
+        if self.array.codec == NONE:
+            return self._files(start, stop, out, streams)
+        place = (streams, slice(start, stop)) if self.array.axis else (slice(start, stop),)
+        return [self._job(out.nbytes, lambda: read_into(self._store(), self.array, place, out))]
 
     def view(self, start: int, stop: int) -> NpArray | None:
         """Gives rows `[B, rows, ...]` of a step array as a view of the file, or None.
@@ -234,24 +151,40 @@ class ShardReader:
         except Damaged as damage:
             raise self._corrupt(str(damage)) from None
 
-    def _read_files(self, start: int, stop: int, out: NpArray, streams: slice) -> None:
+    def _job(self, size: int, run: Callable[[], None]) -> Job:
+        """Makes a job whose errors name the array."""
+
+        def named() -> None:
+            try:
+                run()
+            except Damaged as damage:
+                raise self._corrupt(str(damage)) from None
+            except ValueError as error:
+                raise self._corrupt(str(error).split(" [source locations", maxsplit=1)[0][:300]) from None
+
+        return Job(size, named)
+
+    def _files(self, start: int, stop: int, out: NpArray, streams: slice) -> list[Job]:
+        """A job a shard; one for all where what is stored must be changed into what is wanted."""
         target, flat = self._target(out)
         wanted = range(*streams.indices(self.array.shape[0])) if self.array.axis else range(1)
-        check, rows = out.nbytes >= CHECKED_BYTES or self.array.axis == 0, self.array.rows
+        check, rows = out.nbytes >= LONG_BYTES or self.array.axis == 0, self.array.rows
+        shards = range(start // rows, (stop - 1) // rows + 1)
 
         def one(shard: int) -> None:
             base, low, high = shard * rows, max(start, shard * rows), min(stop, (shard + 1) * rows)
             part = target[:, low - start : high - start]
             self._copy(self._file(shard), low - base, high - base, part, wanted, check=check)
 
-        shards = range(start // rows, (stop - 1) // rows + 1)
-        if out.nbytes >= CHECKED_BYTES and len(shards) > 1:
-            list(_pool().map(one, shards))
-        else:
+        if flat is None:
+            return [self._job(out.nbytes // len(shards), functools.partial(one, shard)) for shard in shards]
+
+        def whole() -> None:
             for shard in shards:
                 one(shard)
-        if flat is not None:
             out[...] = self.array.stored.from_disk(flat if self.array.axis else flat[0])
+
+        return [self._job(out.nbytes, whole)]
 
     def _target(self, out: NpArray) -> tuple[NpArray, NpArray | None]:
         """Sees `out` as stored values `[B, rows, ...]`, through a copy for dtypes with a trailing axis."""
@@ -288,19 +221,3 @@ class ShardReader:
             f"The array {self.array.path!r} of the vault {str(self._root)!r} is damaged: {what}. Other "
             "arrays and shards are not touched; `strongbax verify` lists everything that is wrong."
         )
-
-
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_THREADS, "strongbax-read")
-
-
-os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of its parent's threads
-
-
-def _crc(values: NpArray) -> int:
-    return google_crc32c.value(read_only(values))
-
-
-def _stored_crc(data: Any) -> int:
-    return int.from_bytes(bytes(data), "little")

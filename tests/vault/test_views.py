@@ -156,7 +156,7 @@ def test_long_reads_are_whole(tmp_path, monkeypatch):
 
     vault, known = make(tmp_path / "a.vault", LENGTHS * 3)
     order = np.random.default_rng(0).permutation(vault.num_episodes)
-    monkeypatch.setattr(selected, "CHECKED_BYTES", 1)
+    monkeypatch.setattr(selected, "LONG_BYTES", 1)
     steps = end_to_end([known[i] for i in order])
     read = vault.select(order).read_numpy()
     assert all(same(read[name], steps[name][None]) for name in SHAPES)
