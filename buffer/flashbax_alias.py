@@ -6,8 +6,8 @@
     strongbax.flashbax_alias.install()
     import flashbax as fbx
 
-A path that we do not serve, `flashbax.vault` above all, is an error that says so. It is never the genuine
-one: a genuine Vault would take our states and write down wrong things without a word.
+A path that we do not serve is an error that says so. It is never the genuine one: that would take our states
+for its own.
 """
 
 import importlib
@@ -31,6 +31,8 @@ _SERVED = {
     "trajectory_queue": "trajectory_queue",
 }
 _UTILS = "flashbax_utils"
+# The buffers know no disk; only this stand-in for the whole of Flashbax knows where its Vault lives.
+_VAULT = "..vault.flashbax_vault"
 _MAKERS = (
     "make_flat_buffer",
     "make_item_buffer",
@@ -50,8 +52,8 @@ class _NotServed(importlib.abc.MetaPathFinder):
         del path, target
         if fullname.startswith(f"{_ROOT}."):
             raise ModuleNotFoundError(
-                f"`{fullname}` is not served: `strongbax.flashbax_alias` stands in for Flashbax's buffers. "
-                "For a vault use `strongbax.Vault`; for the genuine module leave `install()` out.",
+                f"`{fullname}` is not served: `strongbax.flashbax_alias` stands in for Flashbax's buffers, "
+                "utils and Vault. For the genuine module leave `install()` out.",
                 name=fullname,
             )
 
@@ -81,14 +83,18 @@ def install() -> None:
 
 
 def _register() -> None:
-    root, buffers = _Served(_ROOT), _Served(_BUFFERS)
+    root, buffers, vault = _Served(_ROOT), _Served(_BUFFERS), _Served(f"{_ROOT}.vault")
     ours = importlib.import_module(__package__ or "")
     modules: dict[str, Any] = {name: _ours(file) for name, file in _SERVED.items()}
     makers = {name: getattr(ours, name) for name in _MAKERS}
     vars(buffers).update(modules, **makers)
     shown = {name: module for name, module in modules.items() if name != "sum_tree"}
     vars(root).update(shown, **makers, buffers=buffers, utils=_ours(_UTILS))
+    vaults = importlib.import_module(_VAULT, __package__)
+    vars(vault).update(Vault=vaults.Vault, vault=vaults)
+    vars(root).update(vault=vault)
     sys.modules |= {_ROOT: root, _BUFFERS: buffers, f"{_ROOT}.utils": root.utils}
+    sys.modules |= {vault.__name__: vault, f"{vault.__name__}.vault": vaults}
     sys.modules |= {f"{_BUFFERS}.{name}": module for name, module in modules.items()}
 
 

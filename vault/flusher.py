@@ -133,6 +133,22 @@ class Flusher:
         self._follower.wrote(held, news, length, leaves)
         return Handle(steps, job), news
 
+    def write_slots(self, state: Any, low: int, high: int) -> int:
+        """Commits slots of a ring, in their order; where they follow the last flush the ring goes on."""
+        self._catch_up()
+        held, added, start = self._taker.hold(state), self.plan.added, self.plan.length
+        ring = held.ring if added is None else held.ring.aligned(added.count)
+        for first, stop in history.runs_of(ring, low, high):
+            added, length = self.plan.added, self.plan.length
+            leaves = {leaf.name: held.rows(n, first, stop) for n, leaf in enumerate(self.schema.leaves)}
+            mark, gaps = Mark(stop, length + stop - first), (Gap(length, 0),) if length > start else ()
+            follows = added is None or added.count == first
+            flush = self._flush(leaves, None, mark if follows else added, gaps, cut_running=bool(gaps))
+            self._submit(flush, wait=True)
+            if follows:
+                self._follower.wrote(held, history.News(first, stop), length, leaves)
+        return self.plan.length - start
+
     def extend(self, leaves: Mapping[str, NpArray], ends: Ends | None, *, cut_running: bool = False) -> None:
         """Commits a block of steps, leaves `[1, T, ...]`, and the episodes that end in it."""
         self._catch_up()

@@ -46,9 +46,9 @@ class Ring:
 
     def slots(self, first: int, stop: int) -> list[tuple[int, int]]:
         """Gives the slots of steps `[first, stop)`, by count, as at most two runs."""
-        low, high = first % self.capacity, first % self.capacity + stop - first
         if stop <= first:
             return []
+        low, high = first % self.capacity, first % self.capacity + stop - first
         if high <= self.capacity:
             return [(low, high)]
         return [(low, self.capacity), (0, high - self.capacity)]
@@ -84,6 +84,31 @@ def shared(ring: Ring, mark: Mark) -> tuple[int, int]:
     """Gives the steps, by count, that the ring holds and the vault may hold before the mark."""
     ring = ring.aligned(mark.count)
     return max(mark.count - mark.row, ring.count - ring.held, 0), min(mark.count, ring.count)
+
+
+def runs_of(ring: Ring, low: int, high: int) -> list[tuple[int, int]]:
+    """Gives slots `[low, high)`, `high < low` going round, as steps by count.
+
+    They are one run, or two where the oldest step comes after the newest. Where some were never written
+    they are counted by their slots.
+
+    Raises:
+      ValueError: if they are no slots of the ring.
+    """
+    if not 0 <= low <= ring.capacity or not 0 <= high <= ring.capacity:
+        raise ValueError(
+            f"`source_interval` must lie within the {ring.capacity} slots of the state: got {(low, high)}."
+        )
+    steps = high - low if low <= high else high - low + ring.capacity
+    oldest = ring.count - ring.held
+    first = oldest + (low - oldest) % ring.capacity
+    if not steps:
+        return []
+    if first + steps <= ring.count:
+        return [(first, first + steps)]
+    if ring.held < ring.capacity:
+        return [(low, low + steps)]
+    return [(first, ring.count), (oldest, oldest + first + steps - ring.count)]
 
 
 def everything(ring: Ring) -> News:
