@@ -107,7 +107,10 @@ def can_sample(state: EpisodeBufferState[Any], plan: Plan) -> Array:
 
 
 def index(
-    state: TrajectoryBufferState[Experience], plan: Plan, starts: Array | None = None
+    state: TrajectoryBufferState[Experience],
+    plan: Plan,
+    starts: Array | None = None,
+    ends: Array | None = None,
 ) -> EpisodeBufferState[Experience]:
     """Makes a state of another's steps: of one loaded from a vault, or built by hand.
 
@@ -115,6 +118,8 @@ def index(
       state: the state of any uniform buffer, with JAX or NumPy leaves, of any size.
       plan: of the buffer.
       starts: bool `[B, C]`, by slot, steps that begin an episode though no leaf says so; None for none.
+      ends: bool `[B, C]`, by slot, the last steps of episodes. Where it is given, episodes are what it and
+        `starts` say, and what leaves say counts for nothing; None: leaves say where they end.
 
     Raises:
       TypeError: if it is no buffer's state.
@@ -133,6 +138,8 @@ def index(
         )
     found = episode_roles.find(held.steps, dict(plan.roles))
     last, first = episode_roles.ends(held.steps, found)
+    if ends is not None:
+        last, first = jnp.asarray(ends), None
     if starts is not None:
         first = jnp.asarray(starts) if first is None else first | jnp.asarray(starts)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from .codecs import NONE
 from .dtypes import NpArray
+from .items import items_of
 from .shards import ShardReader
 
 
@@ -94,8 +95,7 @@ def gather(reader: ShardReader, tail: Sequence[Tailed], name: str, windows: Wind
 
 def _items(out: NpArray, rows: int) -> NpArray:
     """Sees `out` as items of bytes, each of so many rows."""
-    size = out.nbytes // (out.shape[0] * out.shape[1]) * rows
-    return out.reshape(-1).view(np.uint8).view(np.dtype((np.void, size)))
+    return items_of(out, out.nbytes // (out.shape[0] * out.shape[1]) * rows)
 
 
 def _rows(windows: Windows, low: NpArray, length: int) -> Windows:

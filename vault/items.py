@@ -13,6 +13,16 @@ _SPAN = 1 << 62  # bytes that NumPy counts in one array
 _PIECE = 1 << 17  # bytes that are copied at a time, so that they are still in the cache when they are placed
 
 
+def items_of(out: NpArray, size: int) -> NpArray:
+    """Sees an array in C order as items of bytes, of `size` bytes each.
+
+    Example:
+      >>> items_of(np.zeros((4, 3), np.float32), 24).shape
+      (2,)
+    """
+    return out.reshape(-1).view(np.uint8).view(np.dtype((np.void, size)))
+
+
 def copy_items(at: NpArray, items: NpArray, places: NpArray) -> None:
     """Copies items from their addresses to `items[places]`.
 

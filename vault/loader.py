@@ -28,7 +28,8 @@ from .sample import WindowSample
 from .schema import Leaf
 from .selected import Selected
 from .store import aligned_empty
-from .windows import Drawn, Short, checked, cumulated, draw, draw_epoch
+from .weights import weighed
+from .windows import Drawn, Short, checked, draw, draw_epoch, draw_grouped
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Loader:
         table = selected.episodes()
         self._selected, self._plan = selected, plan
         self._index = checked(table["length"], plan.window, plan.stride, plan.short)
-        self._weights = cumulated(plan.weights, table, self._index)
+        self._tree = weighed(plan.weights, selected, self._index)
         self._grouped = not (isinstance(plan.weights, str) and plan.weights == "windows")
         self._part = _part(plan)
         self._wanted = Wanted(0, 0, plan.leaves, plan.device, treedef)
@@ -142,7 +143,9 @@ class Loader:
         if self._plan.epochs:
             return draw_epoch(self._index, self._key, count, step)
         key = draws.fold_in(self._key, step)
-        return draw(self._index, key, count, self._weights, grouped=self._grouped)
+        if self._grouped:
+            return draw_grouped(self._index, key, count, self._tree)
+        return draw(self._index, key, count)
 
     def _gathered(self, leaf: Leaf, episode: NpArray, windows: Windows, mask: NpArray) -> NpArray:
         out = aligned_empty((*mask.shape, *leaf.shape), leaf.dtype)

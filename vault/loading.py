@@ -73,7 +73,8 @@ def load_buffer(snapshot: Committed, buffer: Any, wanted: Wanted) -> Any:
     ring = Ring(capacity, count % capacity, steps, count)
     experience = _experience(snapshot, ring, wanted)
     if callable(getattr(buffer, "index", None)):
-        return jax.jit(buffer.index)(_uniform(experience, ring), starts=_starts(snapshot, ring, wanted))
+        starts, ends = _bounds(snapshot, ring, wanted)
+        return jax.jit(buffer.index)(_uniform(experience, ring), starts=starts, ends=ends)
     return _filled(template, experience, ring)
 
 
@@ -124,14 +125,21 @@ def _uniform(experience: Any, ring: Ring) -> Any:
     )
 
 
-def _starts(snapshot: Committed, ring: Ring, wanted: Wanted) -> NpArray:
-    """Where episodes begin, by slot, bool `[B, C]`: after a gap too, and where the one before was cut."""
-    starts = np.zeros((snapshot.schema.streams, ring.capacity), np.bool_)
-    for table in (snapshot.episodes(), snapshot.running()):
-        held = (table["start"] >= wanted.start) & (table["start"] < wanted.stop)
-        time = table["start"][held] - wanted.start + ring.count - ring.held
-        starts[table["stream"][held], time % ring.capacity] = True
-    return starts
+def _bounds(snapshot: Committed, ring: Ring, wanted: Wanted) -> tuple[NpArray, NpArray]:
+    """Where the vault's episodes begin and end, by slot, bool `[B, C]` each, whatever the flags say."""
+    shape = (snapshot.schema.streams, ring.capacity)
+    starts, ends = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
+    ended, runs = snapshot.episodes(), snapshot.running()
+    marks = (
+        (starts, ended, ended["start"]),
+        (starts, runs, runs["start"]),
+        (ends, ended, ended["start"] + ended["length"] - 1),
+    )
+    for out, table, row in marks:
+        held = (row >= wanted.start) & (row < wanted.stop) & (table["length"] > 0)
+        time = row[held] - wanted.start + ring.count - ring.held
+        out[table["stream"][held], time % ring.capacity] = True
+    return starts, ends
 
 
 def _filled(template: Any, experience: Any, ring: Ring) -> Any:

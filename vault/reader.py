@@ -132,9 +132,18 @@ class Snapshot:
         gather(self._reader(name), self._pieces, name, windows, out)
 
     def gather_finals(self, name: str, episodes: NpArray, out: NpArray, places: NpArray) -> None:
-        """Copies a leaf's final rows of some episodes, int64 `[N]`, to `out[places]`."""
-        for place, episode in zip(places.tolist(), episodes.tolist(), strict=True):
-            out[place] = self.final(name, episode)
+        """Copies a leaf's final rows of some episodes, int64 `[N]`, to `out[places]`, `out` in C order."""
+        sealed = episodes < self.root.episodes
+        if len(self._rows) == 0 or sealed.all():
+            self._final_reader(name).pick(episodes, out, places)
+            return
+        self._final_reader(name).pick(episodes[sealed], out, places[sealed])
+        stops = self.root.episodes + np.cumsum([len(rows) for rows in self._rows])
+        later, target = episodes[~sealed], places[~sealed]
+        piece = np.searchsorted(stops, later, side="right")
+        for number in np.unique(piece).tolist():
+            here, rows = piece == number, self._rows[number]
+            out[target[here]] = rows.finals[name][later[here] - stops[number] + len(rows)]
 
     def episodes(self) -> EpisodeTable:
         """Gives the table of the episodes that ended."""

@@ -52,7 +52,8 @@ class Sampled(Choices):
             an episode shorter than `W` gives one window, padded at its end.
           stride: between starts of windows, in steps.
           weights: what is how likely. `"windows"`: all alike. `"episodes"`: episodes alike, then their
-            windows. `"length"`, `"return"`, numbers `[E]`: an episode by that, then its windows.
+            windows. `"length"`, `"return"`, numbers `[E]`, or a function as `make_episode_buffer` takes
+            it: an episode by that, then its windows. Returns take one read of all rewards.
           epochs: draw without replacement, every window once an epoch.
           seed: from 0 to `2**32 - 1`.
           shard: `(i, n)`: of every batch the `i`-th of `n` parts, one for each process.

@@ -12,10 +12,10 @@ from .arrays import ArraySpec
 from .codecs import NONE
 from .dtypes import NpArray
 from .errors import CorruptionError
-from .items import copy_items
+from .items import copy_items, items_of
 from .jobs import LONG_BYTES, Job, run_all
 from .shard_file import Damaged, ShardFile
-from .store import open_store, read_into, read_many
+from .store import open_store, read_into, read_many, read_rows
 
 _UNMAPPED = -2  # the address of an inner chunk whose shard was not opened yet
 
@@ -128,6 +128,23 @@ class ShardReader:
                     for where, at, skip in parts
                 ],
             )
+        except ValueError as error:
+            raise self._corrupt(str(error).split(" [source locations", maxsplit=1)[0][:300]) from None
+
+    def pick(self, rows: NpArray, out: NpArray, places: NpArray) -> None:
+        """Copies rows of a table, int64 `[N]`, to `out[places]`, `out` in C order: all in one read.
+
+        Raises:
+          CorruptionError: if a shard is missing or damaged, naming it.
+        """
+        if not (len(rows) and out.size):
+            return
+        if self.array.codec == NONE:
+            self.gather(np.zeros_like(rows), rows, items_of(out, out.nbytes // len(out)), places)
+            return
+        once, back = np.unique(rows, return_inverse=True)
+        try:
+            out[places] = read_rows(self._store(), self.array, once)[back]
         except ValueError as error:
             raise self._corrupt(str(error).split(" [source locations", maxsplit=1)[0][:300]) from None
 

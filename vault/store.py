@@ -82,6 +82,15 @@ def read_into(store: Any, array: ArraySpec, place: tuple[slice, ...], out: NpArr
         out[...] = stored.from_disk(store[place].read().result())
 
 
+def read_rows(store: Any, array: ArraySpec, rows: NpArray) -> NpArray:
+    """Reads rows of a table, int64 `[N]`, each inner chunk once.
+
+    Raises:
+      ValueError: TensorStore's, if a chunk is missing or damaged.
+    """
+    return array.stored.from_disk(store[rows].read().result())
+
+
 def read_many(store: Any, array: ArraySpec, parts: Sequence[tuple[tuple[slice, ...], NpArray]]) -> None:
     """Reads slices into arrays, all at once.
 

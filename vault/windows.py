@@ -9,16 +9,22 @@ Letters: `E` episodes, `N` batch, `W` window in steps.
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 
 from . import draws
 from .dtypes import NpArray
-from .episodes import EpisodeTable
 
 Short = Literal["drop", "pad", "pad_left", "shift"]
-Named = Literal["windows", "episodes", "length", "return"]
+
+
+class Weighing(Protocol):
+    """Episodes that have a window, each with a weight."""
+
+    def draw(self, key: draws.Key, count: int) -> NpArray:
+        """Draws some by their weights, int64 `[N]`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -99,28 +105,36 @@ class WindowIndex:
         return first
 
 
-def draw(index: WindowIndex, key: draws.Key, count: int, weights: NpArray | None, *, grouped: bool) -> Drawn:
-    """Draws windows with replacement.
+def draw(index: WindowIndex, key: draws.Key, count: int) -> Drawn:
+    """Draws windows with replacement, each equally likely.
 
     Args:
       index: of the windows; it has one.
       key: consumed.
       count: `N`.
-      weights: cumulated weights of the episodes, float64 [E]; None: episodes alike, or windows.
-      grouped: whether an episode is drawn first, and then one of its windows.
     """
-    kept = np.ones(count, np.bool_)
-    if not grouped:
-        return Drawn(*index.nth(draws.scaled(draws.bits(key, (2, count)), index.total)), kept)
-    words = draws.bits(key, (2, 2, count))
-    if weights is None:
-        episode = index.groups[draws.scaled(words[0], len(index.groups))]
+    words = draws.bits(key, (2, count))
+    return Drawn(*index.nth(draws.scaled(words, index.total)), np.ones(count, np.bool_))
+
+
+def draw_grouped(index: WindowIndex, key: draws.Key, count: int, tree: Weighing | None) -> Drawn:
+    """Draws episodes with replacement, by what they weigh or all alike, and then a window of each.
+
+    Args:
+      index: of the windows; it has one.
+      key: consumed.
+      count: `N`.
+      tree: over the episodes that have a window; None: they are alike.
+    """
+    if tree is None:
+        words = draws.bits(key, (2, 2, count))
+        group, last = draws.scaled(words[0], len(index.groups)), words[1]
     else:
-        high, low = words[0].astype(np.float64)
-        at = (high + low / 2.0**32) / 2.0**32 * weights[-1]
-        last = int(np.searchsorted(weights, weights[-1], side="left"))
-        episode = np.minimum(np.searchsorted(weights, at, side="right"), last)
-    return Drawn(episode, index.first(episode, draws.scaled(words[1], index.counts[episode])), kept)
+        group = tree.draw(draws.fold_in(key, 0), count)
+        last = draws.bits(draws.fold_in(key, 1), (2, count))
+    episode = index.groups[group]
+    first = index.first(episode, draws.scaled(last, index.counts[episode]))
+    return Drawn(episode, first, np.ones(count, np.bool_))
 
 
 def draw_epoch(index: WindowIndex, key: draws.Key, count: int, step: int) -> Drawn:
@@ -129,31 +143,6 @@ def draw_epoch(index: WindowIndex, key: draws.Key, count: int, step: int) -> Dra
     number = batch * count + np.arange(count)
     place = draws.shuffled(draws.fold_in(key, epoch), number % index.total, index.total)
     return Drawn(*index.nth(place), number < index.total)
-
-
-def cumulated(weights: Any, table: EpisodeTable, index: WindowIndex) -> NpArray | None:
-    """Gives the cumulated weights of episodes that have a window, float64 [E], or None where all are alike.
-
-    Raises:
-      ValueError: if weights are not one an episode, negative, or all 0.
-    """
-    if isinstance(weights, str):
-        if weights not in get_args(Named):
-            raise ValueError(f"`weights` must be [E] numbers or one of {get_args(Named)}: got {weights!r}.")
-        if weights in ("windows", "episodes"):
-            return None
-        values = np.maximum(np.nan_to_num(table[weights].astype(np.float64)), 0.0)
-    else:
-        values = np.asarray(weights, np.float64)
-    if values.shape != index.lengths.shape or not np.isfinite(values).all() or (values < 0).any():
-        raise ValueError(
-            f"`weights` must be {len(index.lengths)} finite numbers of at least 0, one an episode: got "
-            f"{list(values.shape)}, {values.min() if values.size else 'none'} the least."
-        )
-    total = np.cumsum(np.where(index.counts > 0, values, 0.0))
-    if not len(total) or total[-1] <= 0:
-        raise ValueError("`weights` must be above 0 for an episode that has a window: all are 0.")
-    return total
 
 
 def checked(lengths: NpArray, length: int, stride: int, short: Short) -> WindowIndex:

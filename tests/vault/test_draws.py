@@ -18,6 +18,9 @@ def test_words_are_those_of_jax(seed):
     ours = draws.fold_in(draws.key(seed), seed)
     assert jax.random.key_data(theirs).tolist() == [ours.high, ours.low]
     assert (np.asarray(jax.random.bits(theirs, (2, 3, 5))) == draws.bits(ours, (2, 3, 5))).all()
+    assert (np.asarray(jax.random.uniform(theirs, (2, 50))) == draws.uniform(ours, (2, 50))).all()
+    split = [draws.fold_in(ours, number) for number in range(2)]
+    assert jax.random.key_data(jax.random.split(theirs)).tolist() == [[k.high, k.low] for k in split]
 
 
 @pytest.mark.parametrize("bound", [1, 2, 1000, 2**31 - 1])

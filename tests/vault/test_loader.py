@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import strongbax.buffer as fbx
@@ -100,6 +101,11 @@ def test_every_window_is_that_of_a_list(stores, data):
     assert sorted(met) == list(range(len(wanted)))
 
 
+def longer_is_better(episodes):
+    """Weighs an episode, in memory and on disk."""
+    return jnp.where(episodes.ended, episodes.lengths.astype(jnp.float32) + 0.1 * episodes.returns, 0.0)
+
+
 @pytest.mark.parametrize(
     ("weights", "short"),
     [
@@ -107,30 +113,55 @@ def test_every_window_is_that_of_a_list(stores, data):
         ("windows", "shift"),
         ("episodes", "pad_left"),
         ("epochs", "pad"),
+        ("length", "shift"),
+        ("return", "drop"),
+        (longer_is_better, "pad"),
     ],
 )
 def test_memory_draws_the_same(stores, weights, short):
-    """For a seed, disk gives bit for bit the batches that the episode buffer gives of the same view.
-
-    The view's episodes end where the steps' own flags say so, which is all that memory knows.
-    """
-    view = stores[2][0].sort("length", descending=True)
-    count, epochs = view.num_steps, weights == "epochs"
-    memory = fbx.make_episode_buffer(
-        1, 16, 4, max_length_time_axis=count, period=2, short=short, weights="windows" if epochs else weights
-    )
-    uniform = fbx.make_trajectory_buffer(1, 1, 1, 1, 1, max_length_time_axis=count)
-    state, key = jax.jit(memory.index)(view.load(uniform)), jax.random.key(5)
+    """For a seed, disk gives bit for bit the batches that an episode buffer gives which loaded the view."""
+    view = concat([stores[2][0], stores[0][0].select([1, 3, 5, 0, 0, 6])]).sort("length", descending=True)
+    epochs = weights == "epochs"
+    weights = "windows" if epochs else weights
+    memory = fbx.make_episode_buffer(1, 16, 4, max_length_time_axis=4, period=2, short=short, weights=weights)
+    state, key = view.load(memory), jax.random.key(5)
     sample, sample_epoch = jax.jit(memory.sample), jax.jit(memory.sample_epoch)
-    loader = view.loader(
-        16, 4, stride=2, short=short, weights="windows" if epochs else weights, epochs=epochs, seed=5
-    )
-    for step in (0, 1, 7):
+    loader = view.loader(16, 4, stride=2, short=short, weights=weights, epochs=epochs, seed=5)
+    for step in (0, 1, *range(7, 27)):
         drawn = sample_epoch(state, key, step) if epochs else sample(state, jax.random.fold_in(key, step))
         loaded = loader.batch(step)
         for field in ("mask", "step_in_episode", "indices"):
             assert same(getattr(drawn, field), getattr(loaded, field)), field
         assert all(same(drawn.experience[name], loaded.experience[name]) for name in SHAPES)
+
+
+def test_functions_of_samples_take_what_a_loader_gives(stores):
+    """Sums of rewards, worths and hindsight goals are the same of a batch from disk and from memory."""
+    view = stores[2][0].sort("length")
+    memory = fbx.make_episode_buffer(1, 16, 4, max_length_time_axis=4, short="pad")
+    state, key = view.load(memory), jax.random.key(5)
+
+    @jax.jit
+    def derived(sample):
+        steps, ended = sample.experience, sample.experience["terminated"]
+        return (
+            fbx.n_step(steps["reward"], ended, sample.mask, steps=3, discount=0.5),
+            fbx.return_to_go(steps["reward"], mask=sample.mask, discount=0.5),
+            fbx.discount_to_end(ended, sample.mask, discount=0.5),
+            fbx.hindsight_goals(state, key, sample.indices),
+        )
+
+    drawn = memory.sample(state, jax.random.fold_in(key, 3))
+    loaded = view.loader(16, 4, short="pad", seed=5).batch(3)
+    assert all(map(same, jax.tree.leaves(derived(drawn)), jax.tree.leaves(derived(loaded))))
+
+
+def test_numbers_weigh_as_what_they_are_numbers_of(stores):
+    """Weights as numbers draw what the same weights draw by name."""
+    view = stores[2][0]
+    given = view.loader(32, 3, weights=view.episodes["length"] * 2.0, seed=1).batch_numpy(3)
+    named = view.loader(32, 3, weights="length", seed=1).batch_numpy(3)
+    assert same(given.indices, named.indices)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +283,7 @@ def test_keys_come_as_keys(tmp_path):
         ({"window": 0}, "`window` must be at least 1"),
         ({"stride": 0}, "`stride` must be at least 1"),
         ({"short": "cut"}, "`short` must be one of"),
-        ({"weights": "score"}, r"`weights` must be \[E\] numbers or one of"),
+        ({"weights": "score"}, r"`weights` must be \[E\] numbers, a function, or one"),
         ({"weights": [1.0]}, "7 finite numbers"),
         ({"weights": [0.0] * 7}, "all are 0"),
         ({"epochs": True, "weights": "episodes"}, "`epochs` must go with"),
