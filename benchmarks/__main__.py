@@ -16,6 +16,8 @@ from . import (
     flush,
     frames,
     machine,
+    orders,
+    outside_jit,
     prioritised,
     read,
     resume,
@@ -31,9 +33,10 @@ FAMILIES: dict[str, tuple[Measure, ...]] = {
     "bytes": (endurance.measure, frames.measure),
     "read": (read.measure, windows.measure),
     "resume": (resume.measure,),
-    "buffers": (buffers.measure, prioritised.measure),
+    "buffers": (buffers.measure, orders.measure, prioritised.measure),
     "prioritised": (prioritised.measure,),
     "episodes": (episode_windows.measure,),
+    "calls": (outside_jit.measure,),
 }
 _ALL = [family for family in FAMILIES if family != "prioritised"]  # which `buffers` has within it
 

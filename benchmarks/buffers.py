@@ -5,8 +5,8 @@ so that nothing of it can be left out; a state is donated to `add`, as in traini
 """
 
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,19 @@ from .peers import OURS
 THEIRS = "Flashbax"
 _MODULES = {OURS: "strongbax.buffer", THEIRS: "flashbax"}
 _ADDED, _DRAWN = 64, 256
-TURNS = 200  # of a scan
 _SLOWER = 1 / 0.95
 
 NpArray = np.ndarray[Any, Any]
+VECTORS: Mapping[str, NpArray] = {
+    name: np.zeros(shape, np.float32)
+    for name, shape in {"observation": (17,), "action": (6,), "reward": (), "discount": ()}.items()
+}
+FRAMES: Mapping[str, NpArray] = {
+    "observation": np.zeros((84, 84), np.uint8),
+    "action": np.zeros((), np.int32),
+    "reward": np.zeros((), np.float32),
+    "discount": np.zeros((), np.float32),
+}
 
 
 @dataclass(frozen=True)
@@ -35,16 +44,29 @@ class Kind:
       name: as the table says it.
       make: package, capacity in steps -> buffer.
       batch: leading axes of what is added.
+      step: leaves of one step, by name.
+      turns: of a scan.
+      most: the largest capacity, in steps.
+      period: steps between two places to draw from.
     """
 
     name: str
     make: Callable[[Any, int], Any]
     batch: tuple[int, ...]
+    step: Mapping[str, NpArray] = field(default_factory=lambda: VECTORS)
+    turns: int = 200
+    most: int = 1_000_000
+    period: int = 1
 
 
 FLAT = Kind(
     f"flat, add {_ADDED}, sample {_DRAWN}",
     lambda package, capacity: package.make_flat_buffer(capacity, _DRAWN, _DRAWN, False, _ADDED),
+    (_ADDED,),
+)
+ITEMS = Kind(
+    f"item, add {_ADDED}, sample {_DRAWN}",
+    lambda package, capacity: package.make_item_buffer(capacity, _DRAWN, _DRAWN, False, _ADDED),
     (_ADDED,),
 )
 SEQUENCES = Kind(
@@ -54,6 +76,11 @@ SEQUENCES = Kind(
     ),
     (16, 32),
 )
+PIXELS = replace(FLAT, name=f"{FLAT.name}, frames 84 x 84", step=FRAMES, turns=20, most=100_000)
+PIXEL_SEQUENCES = replace(
+    SEQUENCES, name=f"{SEQUENCES.name}, frames 84 x 84", step=FRAMES, turns=20, most=100_000
+)
+_KINDS = (FLAT, ITEMS, SEQUENCES, PIXELS, PIXEL_SEQUENCES)
 
 
 @dataclass(frozen=True)
@@ -64,42 +91,46 @@ class Contestant:
       buffer: its functions.
       state: full.
       batch: what is added.
+      turns: of a scan.
+      period: steps between two places to draw from.
     """
 
     buffer: Any
     state: Any
     batch: Any
+    turns: int
+    period: int = 1
 
 
 def measure(directory: Path, who: list[str], *, quick: bool) -> list[Work]:
-    """Measures both kinds of buffer at several capacities."""
+    """Measures every kind of buffer at several capacities."""
     del directory
     packages = [OURS, THEIRS] if any("Flashbax" in name for name in who) else [OURS]
-    capacities = (10_000, 100_000) if quick else (10_000, 100_000, 1_000_000)
+    capacities = (10_000,) if quick else (10_000, 100_000, 1_000_000)
     works: list[Work] = []
-    for kind in (FLAT, SEQUENCES):
+    for kind in _KINDS:
         works += _compile(kind, packages, 2 if quick else 7)
-        for capacity in capacities:
+        for capacity in (size for size in capacities if size <= kind.most):
             works += _run(kind, capacity, packages, 2 if quick else 5)
     return works
 
 
-def _step() -> dict[str, NpArray]:
-    widths = {"observation": (17,), "action": (6,), "reward": (), "discount": ()}
-    return {name: np.zeros(shape, np.float32) for name, shape in widths.items()}
+def added(kind: Kind) -> dict[str, Any]:
+    """Gives the steps that are added, leaves `[*kind.batch, ...]`."""
+    generator = np.random.default_rng(0)
+    return {
+        name: jnp.asarray((generator.random((*kind.batch, *leaf.shape)) * 100).astype(leaf.dtype))
+        for name, leaf in kind.step.items()
+    }
 
 
 def contestant(kind: Kind, who: str, capacity: int) -> Contestant:
     buffer = kind.make(importlib.import_module(_MODULES[who]), capacity)
-    generator = np.random.default_rng(0)
-    batch = {
-        name: jnp.asarray(generator.normal(size=(*kind.batch, *leaf.shape)).astype(np.float32))
-        for name, leaf in _step().items()
-    }
-    add, state = jax.jit(buffer.add, donate_argnums=0), buffer.init(_step())
+    batch = added(kind)
+    add, state = jax.jit(buffer.add, donate_argnums=0), buffer.init(dict(kind.step))
     for _ in range(-(-capacity // int(np.prod(kind.batch)))):
         state = add(state, batch)
-    return Contestant(buffer, jax.block_until_ready(state), batch)
+    return Contestant(buffer, jax.block_until_ready(state), batch, kind.turns, kind.period)
 
 
 def _run(kind: Kind, capacity: int, packages: list[str], repetitions: int) -> list[Work]:
@@ -133,33 +164,33 @@ def _timed(name: str, runs: dict[str, Callable[[], float]], repetitions: int) ->
 
 def sample_in_scan(one: Contestant) -> Callable[[], float]:
     def draw(state: Any, key: Any) -> Any:
-        keys = jax.random.split(key, TURNS)
+        keys = jax.random.split(key, one.turns)
         nothing = jax.tree.map(jnp.zeros_like, one.buffer.sample(state, key))
         return jax.lax.scan(lambda _, key: (one.buffer.sample(state, key), None), nothing, keys)[0]
 
     run = jax.jit(draw)
-    return lambda: seconds(lambda: jax.block_until_ready(run(one.state, jax.random.key(0)))) / TURNS
+    return lambda: seconds(lambda: jax.block_until_ready(run(one.state, jax.random.key(0)))) / one.turns
 
 
 def _sample_a_call(one: Contestant) -> Callable[[], float]:
-    run, keys = jax.jit(one.buffer.sample), list(jax.random.split(jax.random.key(0), TURNS))
+    run, keys = jax.jit(one.buffer.sample), list(jax.random.split(jax.random.key(0), one.turns))
 
     def calls() -> None:
         for key in keys:
             jax.block_until_ready(run(one.state, key))
 
-    return lambda: seconds(calls) / TURNS
+    return lambda: seconds(calls) / one.turns
 
 
 def add_in_scan(one: Contestant) -> Callable[[], float]:
     def fill(state: Any, batch: Any) -> Any:
-        return jax.lax.scan(lambda s, _: (one.buffer.add(s, batch), None), state, length=TURNS)[0]
+        return jax.lax.scan(lambda s, _: (one.buffer.add(s, batch), None), state, length=one.turns)[0]
 
-    return partial(donated, jax.jit(fill, donate_argnums=0), one, 1, TURNS)
+    return partial(donated, jax.jit(fill, donate_argnums=0), one, 1, one.turns)
 
 
 def _add_a_call(one: Contestant) -> Callable[[], float]:
-    return partial(donated, jax.jit(one.buffer.add, donate_argnums=0), one, TURNS, TURNS)
+    return partial(donated, jax.jit(one.buffer.add, donate_argnums=0), one, one.turns, one.turns)
 
 
 def donated(run: Callable[..., Any], one: Contestant, calls: int, adds: int) -> float:
@@ -179,10 +210,8 @@ def _compile(kind: Kind, packages: list[str], repetitions: int) -> list[Work]:
         runs: dict[str, dict[str, Callable[[], float]]] = {"sample": {}, "add": {}}
         for who in packages:
             buffer = kind.make(importlib.import_module(_MODULES[who]), 10_000)
-            state = jax.eval_shape(buffer.init, _step())
-            batch = {
-                n: jax.ShapeDtypeStruct((*kind.batch, *leaf.shape), leaf.dtype) for n, leaf in _step().items()
-            }
+            state = jax.eval_shape(buffer.init, dict(kind.step))
+            batch = {n: jax.ShapeDtypeStruct((*kind.batch, *v.shape), v.dtype) for n, v in kind.step.items()}
             key = jax.eval_shape(lambda: jax.random.key(0))
             runs["sample"][who] = partial(seconds, partial(_compiled, buffer.sample, state, key))
             runs["add"][who] = partial(seconds, partial(_compiled, buffer.add, state, batch))

@@ -36,7 +36,7 @@ def measure(directory: Path, who: list[str], *, quick: bool) -> list[Work]:
 
 
 def _run(capacity: int, rivals: list[str], repetitions: int) -> list[Work]:
-    all_of_them = {who: _filled(capacity, **choice) for who, choice in _CHOICES.items()}
+    all_of_them = {who: filled(capacity, **choice) for who, choice in _CHOICES.items()}
     all_of_them |= {who: contestant(SEQUENCES, who, capacity) for who in rivals}
     title = f"episode windows, add {_STREAMS} x {_STEPS}, sample {_COUNT} x {_LENGTH}, {capacity:,} steps"
     return [
@@ -45,8 +45,8 @@ def _run(capacity: int, rivals: list[str], repetitions: int) -> list[Work]:
     ]
 
 
-def _filled(capacity: int, **choice: Any) -> Contestant:
-    """A full buffer of ours: the steps of the rivals, but that episodes end in them."""
+def filled(capacity: int, **choice: Any) -> Contestant:
+    """Makes a full buffer of ours: the steps of the rivals, but that episodes end in them."""
     theirs = contestant(SEQUENCES, OURS, capacity)
     ends = np.random.default_rng(1).random((_STREAMS, _STEPS)) < 1 / _MEAN
     batch = {**theirs.batch, "discount": jnp.asarray(~ends, jnp.float32)}
@@ -55,7 +55,7 @@ def _filled(capacity: int, **choice: Any) -> Contestant:
     for turn in range(-(-capacity // (_STREAMS * _STEPS))):
         ends = np.random.default_rng(turn).random((_STREAMS, _STEPS)) < 1 / _MEAN
         state = add(state, {**batch, "discount": jnp.asarray(~ends, jnp.float32)})
-    return Contestant(buffer, jax.block_until_ready(state), batch)
+    return Contestant(buffer, jax.block_until_ready(state), batch, SEQUENCES.turns)
 
 
 def _timed(name: str, runs: dict[str, Callable[[], float]], repetitions: int, at_most: float) -> Work:

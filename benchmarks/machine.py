@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .disk import MEMORY, file_system
 
-_PACKAGES = ("jax", "tensorstore", "zarr", "numpy", "h5py", "flashbax")
+_PACKAGES = ("jax", "tensorstore", "zarr", "numpy", "h5py", "flashbax", "torchrl", "torch", "cpprb")
 
 
 def describe(directory: Path) -> dict[str, str]:
