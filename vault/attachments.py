@@ -16,6 +16,7 @@ from .checksum import crc32c
 from .dtypes import CORE, NpArray
 from .errors import CorruptionError
 from .files import storage_errors, sync_directory, write_new
+from .location import Location, location_of
 from .root import FILE, group_document
 from .tree import component
 
@@ -58,27 +59,28 @@ def attach(path: Path, arrays: Mapping[str, NpArray]) -> None:
             sync_directory(folder)
 
 
-def attached(path: str | Path) -> dict[str, NpArray]:
+def attached(path: str | Path, storage: Mapping[str, Any] | None = None) -> dict[str, NpArray]:
     """Returns the arrays that are attached to a vault, by name.
 
     Args:
       path: of the vault.
+      storage: how to reach an object store, as in `Vault.open`.
 
     Raises:
       CorruptionError: if an array's bytes are not those that were written.
     """
-    return {name: read_attached(folder) for name, folder in attached_folders(Path(path).expanduser())}
+    return {name: read_attached(folder) for name, folder in attached_folders(location_of(path, storage))}
 
 
-def attached_folders(path: Path) -> Iterator[tuple[str, Path]]:
+def attached_folders(path: Location) -> Iterator[tuple[str, Location]]:
     """Yields name and folder of every array that is attached to a vault."""
     top = path / FOLDER
     for file in sorted(top.rglob(FILE)):
         if _is_array(file):
-            yield unquote(file.parent.relative_to(top).as_posix()), file.parent
+            yield unquote(file.parent.as_posix().removeprefix(f"{top.as_posix()}/")), file.parent
 
 
-def read_attached(folder: Path) -> NpArray:
+def read_attached(folder: Location) -> NpArray:
     """Reads an attached array.
 
     Raises:
@@ -127,7 +129,7 @@ def _array_document(array: NpArray) -> dict[str, Any]:
     }
 
 
-def _is_array(file: Path) -> bool:
+def _is_array(file: Location) -> bool:
     try:
         return json.loads(file.read_bytes())["node_type"] == "array"
     except (ValueError, LookupError, TypeError):

@@ -19,7 +19,7 @@ from .errors import LockedError, StorageError
 TEMPORARY = ".new"  # suffix of a file that was not yet renamed; left by a crash, it means nothing
 
 
-def refused(error: OSError, path: Path, doing: str) -> OSError:
+def refused(error: OSError, path: object, doing: str) -> OSError:
     """Says in one sentence what the operating system refused; our own errors stay as they are."""
     if isinstance(error, StorageError) or error.errno is None:
         return error
@@ -28,7 +28,7 @@ def refused(error: OSError, path: Path, doing: str) -> OSError:
 
 
 @contextmanager
-def storage_errors(path: Path, doing: str) -> Generator[None]:
+def storage_errors(path: object, doing: str) -> Generator[None]:
     """Turns what the operating system refuses into a `StorageError`."""
     try:
         yield
@@ -73,6 +73,36 @@ def reserve(descriptor: int, room: int) -> None:
     fallocate = _fallocate()
     if fallocate is not None and room > 0 and fallocate(descriptor, _KEEP_SIZE, 0, room):
         os.ftruncate(descriptor, os.fstat(descriptor).st_size)
+
+
+def exchange(a: Path, b: Path) -> None:
+    """Lets two folders change names; on Linux at once, so that nobody ever finds one of them missing.
+
+    Elsewhere, and on file systems that cannot, `a` is missing for a moment.
+    """
+    rename = _renameat2()
+    if rename is not None and rename(_HERE, os.fsencode(a), _HERE, os.fsencode(b), _EXCHANGE) == 0:
+        return
+    between = b.with_name(f"{b.name}.between")
+    a.rename(between)
+    b.rename(a)
+    between.rename(b)
+
+
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of Linux
+
+
+@functools.cache
+def _renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
+    """Gives the C library's `renameat2`, which Linux has and Python does not offer."""
+    if not sys.platform.startswith("linux"):
+        return None
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None), "renameat2", None)
+    if call is not None:
+        call.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+    return call
 
 
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE; os.posix_fallocate would let the file grow

@@ -245,7 +245,7 @@ class Flusher:
                 self.drain()
             self._pending = [job for job in self._pending if not job.done()]
         if not self._pending:
-            self._writer.settle()
+            self._writer.ready()
             self.plan = self._writer.state
 
     def drain(self) -> None:

@@ -13,7 +13,6 @@ from typing import Protocol
 
 import numpy as np
 
-from .codecs import NONE
 from .dtypes import NpArray
 from .items import items_of
 from .shards import ShardReader
@@ -75,7 +74,7 @@ def gather(reader: ShardReader, tail: Sequence[Tailed], name: str, windows: Wind
     sealed = array.shape[1]
     if not out.size:
         return
-    if array.codec != NONE:
+    if not reader.mapped:
         here = np.flatnonzero(windows.low < np.minimum(windows.high, sealed))
         reader.slices(windows.part(here), out)
         rest = windows.part(np.flatnonzero(windows.high > sealed))

@@ -26,6 +26,7 @@ from .dtypes import NpArray
 from .episodes import Rows
 from .errors import CorruptionError
 from .files import reserve, sync_directory, write_new
+from .location import Location, can_append, can_list, read_all
 from .root import Gap, Mark, Root, Running
 from .schema import Schema
 
@@ -33,8 +34,9 @@ DIRECTORY = "log"
 MAGIC = b"SBXR"
 # magic, header crc, sequence, first row, steps, first episode, payload bytes, episodes, payload crc, zeros
 HEADER = struct.Struct("<4sIQQQQQII8x")
-_CHECKED = 8  # the header's crc covers what follows these bytes
+CHECKED = 8  # the header's crc covers what follows these bytes
 _IOV_MAX = 512
+_MISSING = 4  # numbers that a recovery may have left out
 
 Part: TypeAlias = bytes | Any  # bytes, or a read-only array of them
 
@@ -78,9 +80,19 @@ def file_name(number: int) -> str:
     return f"{number:08d}.log"
 
 
-def file_numbers(directory: Path) -> list[int]:
-    """Gives the numbers of the log files that are there, in order."""
-    return sorted(int(path.stem) for path in directory.glob("*.log") if path.stem.isdigit())
+def file_numbers(directory: Location, first: int = 0) -> list[int]:
+    """Gives the numbers of the log files that are there, in order.
+
+    A web server cannot list: it is asked for one number after the other, from `first` on.
+    """
+    if can_list(directory):
+        return sorted(int(path.stem) for path in directory.glob("*.log") if path.stem.isdigit())
+    found, number = list[int](), first
+    while number <= max([first, *found]) + _MISSING:
+        if (directory / file_name(number)).is_file():
+            found.append(number)
+        number += 1
+    return found
 
 
 def encode(record: Record, schema: Schema) -> list[Part]:
@@ -114,7 +126,7 @@ def encode(record: Record, schema: Schema) -> list[Part]:
     )
     header = HEADER.pack(MAGIC, 0, *fields)
     return [
-        header[:4] + struct.pack("<I", crc32c(header[_CHECKED:])) + header[_CHECKED:],
+        header[:4] + struct.pack("<I", crc32c(header[CHECKED:])) + header[CHECKED:],
         *parts,
     ]
 
@@ -130,7 +142,7 @@ def decode(data: memoryview, offset: int, schema: Schema) -> tuple[Record, int] 
     header = bytes(data[offset : offset + HEADER.size])
     magic, header_crc, sequence, row, steps, episode, size, episodes, crc = HEADER.unpack(header)
     start = offset + HEADER.size
-    if magic != MAGIC or header_crc != crc32c(header[_CHECKED:]) or start + size > len(data):
+    if magic != MAGIC or header_crc != crc32c(header[CHECKED:]) or start + size > len(data):
         return None
     payload = data[start : start + size]
     if crc32c(payload) != crc:
@@ -208,19 +220,20 @@ class Replay:
         return max([self.first, last + 1, *(number + 1 for number in self.files)])
 
 
-def replay(directory: Path, root: Root) -> Replay:
+def replay(directory: Location, root: Root) -> Replay:
     """Reads the log from the file that the root names on.
 
     Raises:
       CorruptionError: if a damaged record is followed by a whole one, or steps are missing between the
         shards and the log: what was committed is not all there.
     """
-    files = file_numbers(directory)
+    files = file_numbers(directory, root.log)
+    counting = [number for number in files if number >= root.log]
     records: list[tuple[Record, int]] = []
     torn: tuple[int, int] | None = None
-    for number in (number for number in files if number >= root.log):
-        path = directory / file_name(number)
-        data = memoryview(path.read_bytes())
+    paths = [directory / file_name(number) for number in counting]
+    for number, path, content in zip(counting, paths, read_all(paths), strict=True):
+        data = memoryview(content)
         offset = 0
         while offset < len(data):
             found = decode(data, offset, root.schema)
@@ -235,6 +248,11 @@ def replay(directory: Path, root: Root) -> Replay:
                 break
             record, offset = found
             records.append((record, number))
+    if torn is not None and not can_append(directory):
+        raise CorruptionError(
+            f"The log {str(directory / file_name(torn[0]))!r} is damaged: an object is written whole, but "
+            "its checksum does not hold. Nothing was changed; restore that object from a copy of the vault."
+        )
     reached = max([root.length, *(record.stop for record, _ in records[-1:])])
     if reached < root.committed:
         raise CorruptionError(
@@ -244,7 +262,7 @@ def replay(directory: Path, root: Root) -> Replay:
     return Replay(records, torn, files, root.log)
 
 
-def _follows(record: Record, records: list[tuple[Record, int]], root: Root, path: Path) -> bool:
+def _follows(record: Record, records: list[tuple[Record, int]], root: Root, path: Location) -> bool:
     """Says whether a record is the next one; an older one is a leftover, a later one means a loss."""
     if not records:
         if record.row > root.length or record.sequence > root.sequence:
@@ -275,13 +293,13 @@ def _later(
         header = text[at : at + HEADER.size]
         if len(header) == HEADER.size:
             _, crc, sequence, *_ = HEADER.unpack(header)
-            if crc == crc32c(header[_CHECKED:]) and sequence > newest:
+            if crc == crc32c(header[CHECKED:]) and sequence > newest:
                 return True
         at = text.find(MAGIC, at + 1)
     return False
 
 
-def _damaged(path: Path, offset: int) -> CorruptionError:
+def _damaged(path: Location, offset: int) -> CorruptionError:
     return CorruptionError(
         f"The log {str(path)!r} is damaged at byte {offset}, and whole records follow: committed steps would "
         "be lost by passing over it. Nothing was changed; restore that file from a copy of the vault."

@@ -5,8 +5,7 @@ still the same: then nothing was sealed between, and what it holds is one commit
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,8 +15,9 @@ from .episodes import EpisodeTable, Rows, join_rows
 from .errors import CorruptionError
 from .gather import Windows, gather
 from .jobs import Job, run_all
+from .location import Location
 from .root import Gap, Root, read_bytes
-from .running import empty_rows
+from .running import begin, empty_rows
 from .shards import ShardReader
 from .store import aligned_empty
 from .tail import State
@@ -53,16 +53,19 @@ class Snapshot:
       rows: episodes that no shard holds, from `root.episodes` on.
       state: what is committed in all.
       gaps: where consecutive rows are not consecutive steps.
+      checked: whether every read compares checksums, short ones too; what is read is then a copy.
     """
 
     def __init__(
         self,
-        path: Path,
+        path: Location,
         root: Root,
         pieces: Sequence[Piece],
         rows: Sequence[Rows],
         state: State,
         gaps: tuple[Gap, ...],
+        *,
+        checked: bool = False,
     ) -> None:
         self.path, self.root, self.schema, self.state, self.gaps = (
             path,
@@ -71,9 +74,34 @@ class Snapshot:
             state,
             gaps,
         )
-        self._pieces, self._rows = pieces, rows
+        self._pieces, self._rows, self._checked = pieces, rows, checked
         self._readers: dict[str, ShardReader] = {}
         self._table: EpisodeTable | None = None
+
+    def checked(self) -> "Snapshot":
+        """Gives the same, with every read checked: for copies that are to be trusted as the original is."""
+        pieces, rows = self._pieces, self._rows
+        return Snapshot(self.path, self.root, pieces, rows, self.state, self.gaps, checked=True)
+
+    def finished(self) -> "Snapshot":
+        """Gives the same as of a recording that is over: what runs is cut there.
+
+        So every step is an episode's. The cut episodes are the last ones of the table.
+        """
+        runs, leaves = self.running(), [self.schema.leaf(name) for name in self.schema.finals]
+        count = runs.num_rows
+        cut = Rows(
+            {name: runs[name] for name in self.schema.column_dtypes},
+            {leaf.name: np.zeros((count, *leaf.shape), leaf.dtype) for leaf in leaves},
+            [b"{}"] * count,
+        )
+        state = replace(
+            self.state,
+            episodes=self.state.episodes + count,
+            running=begin(self.schema, self.state.length),
+        )
+        rows = [*self._rows, cut]
+        return Snapshot(self.path, self.root, self._pieces, rows, state, self.gaps, checked=self._checked)
 
     def read(
         self,
@@ -186,13 +214,24 @@ class Snapshot:
 
     def finals(self, name: str) -> NpArray:
         """Reads a leaf's final rows of all ended episodes, `[E, ...]`."""
-        leaf, sealed = self.schema.leaf(name), self.root.episodes
-        out = np.empty((sealed, *leaf.shape), leaf.dtype)
-        self._final_reader(name).read(0, sealed, out)
-        return np.concatenate([out, *(rows.finals[name] for rows in self._rows)])
+        return self.final_rows(name, 0, self.state.episodes)
+
+    def final_rows(self, name: str, start: int, stop: int) -> NpArray:
+        """Reads a leaf's final rows of the episodes `[start, stop)`, `[stop - start, ...]`."""
+        leaf, sealed = self.schema.leaf(name), min(stop, self.root.episodes)
+        out = np.empty((stop - start, *leaf.shape), leaf.dtype)
+        if start < sealed:
+            self._final_reader(name).read(start, sealed, out[: sealed - start])
+        first = self.root.episodes
+        for rows in self._rows:
+            low, high = max(start, first), min(stop, first + len(rows))
+            if low < high:
+                out[low - start : high - start] = rows.finals[name][low - first : high - first]
+            first += len(rows)
+        return out
 
     def _view(self, name: str, start: int, stop: int) -> NpArray | None:
-        if stop <= start:
+        if stop <= start or self._checked:
             return None
         if stop <= self.root.length:
             return self._reader(name).view(start, stop)
@@ -206,7 +245,7 @@ class Snapshot:
     def _reader(self, name: str) -> ShardReader:
         if name not in self._readers:
             array = self.schema.step_array(self.schema.leaf(name), self.root.length)
-            self._readers[name] = ShardReader(self.path, array)
+            self._readers[name] = ShardReader(self.path, array, checked=self._checked)
         return self._readers[name]
 
     def _final_reader(self, name: str) -> ShardReader:
@@ -230,7 +269,7 @@ class Snapshot:
         return Rows(columns, {}, texts)
 
 
-def take_snapshot(path: Path) -> Snapshot:
+def take_snapshot(path: Location) -> Snapshot:
     """Reads the newest committed state of a vault that somebody may be writing."""
     data = read_bytes(path)
     for _ in range(_ATTEMPTS):
@@ -246,7 +285,7 @@ def take_snapshot(path: Path) -> Snapshot:
     raise CorruptionError(f"The root of {str(path)!r} changes faster than it can be read.")
 
 
-def _assemble(path: Path, root: Root, replayed: log.Replay) -> Snapshot:
+def _assemble(path: Location, root: Root, replayed: log.Replay) -> Snapshot:
     pieces: list[Piece] = []
     rows: list[Rows] = []
     state = State(root.length, root.episodes, root.sequence, root.running, root.added)

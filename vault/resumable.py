@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 from . import resume
@@ -11,9 +10,11 @@ from .describe import treedef_of
 from .dtypes import NpArray
 from .errors import CorruptionError
 from .flusher import Flusher, Place
+from .location import Location
 from .plain import hang, pack, unpack
 from .reader import Snapshot
 from .restoring import has_cursor, point_of, state_of
+from .resume_point import Point
 
 _KEY = "key"  # where `extra` has the key
 
@@ -21,7 +22,7 @@ _KEY = "key"  # where `extra` has the key
 class Resumable(Contents):
     """A vault in which training runs resume."""
 
-    path: Path
+    path: Location
     _flusher: Flusher | None
     _blank: tuple[int, int, int] | None = None  # capacity, count and gaps when unused slots were looked at
 
@@ -80,6 +81,24 @@ class Resumable(Contents):
         """
         if keep < 1:
             raise ValueError(f"`keep` must be at least 1: got {keep}.")
+        point = self.take_point(state, key, extra, on_gap=on_gap, continues=continues)
+        return resume.save(self.path, point, keep)
+
+    def take_point(
+        self,
+        state: Any,
+        key: Any = None,
+        extra: Mapping[str, Any] | None = None,
+        *,
+        on_gap: Literal["error", "record"] = "error",
+        continues: bool | None = None,
+    ) -> Point:
+        """Makes a resume point for somebody else to keep; arguments and errors as in `checkpoint`.
+
+        Returns:
+          The point: its steps are durable, the rest is in memory, and `encode` gives its bytes. It may share
+          memory with the state: encode it before that is donated.
+        """
         flusher = self._writing()
         arrays: list[NpArray] = []
         packed = pack(_with_key(extra, key), arrays, ("extra",))
@@ -88,7 +107,7 @@ class Resumable(Contents):
         point = point_of(state, place, flusher.schema, packed, arrays, blank=blank)
         if place is not None and not (point.steps and point.steps.kept):
             self._blank = (place.held.ring.capacity, place.at.count, len(self.gaps))
-        return resume.save(self.path, point, keep)
+        return point
 
     def restore(
         self,
@@ -121,6 +140,12 @@ class Resumable(Contents):
           ValueError: if `buffer` is not the one whose state was kept.
         """
         point = resume.load(self.path, step)
+        return self.restore_point(point, buffer, device=device, like=like, extra_like=extra_like)
+
+    def restore_point(
+        self, point: Point, buffer: Any, *, device: Any = None, like: Any = None, extra_like: Any = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Gives back a state as it was when a point was taken; arguments and errors as in `restore`."""
         snapshot = self._now()
         assert isinstance(snapshot, Snapshot)
         if point.length > snapshot.state.length:

@@ -2,10 +2,11 @@
 
 import logging
 import re
-from pathlib import Path
+from collections.abc import Sequence
 
 from .errors import NotFoundError
-from .files import TEMPORARY, make_directories, replace, storage_errors
+from .files import TEMPORARY, storage_errors
+from .location import Location, write_whole
 from .resume_point import Point
 
 FOLDER = "resume"
@@ -14,19 +15,19 @@ _NAME = re.compile(r"(\d{8,})\.point")
 _logger = logging.getLogger(__name__)
 
 
-def numbers(path: Path) -> tuple[int, ...]:
+def numbers(path: Location) -> tuple[int, ...]:
     """Gives the numbers of a vault's resume points, the oldest first."""
     folder = path / FOLDER
     found = [_NAME.fullmatch(file.name) for file in folder.iterdir()] if folder.is_dir() else []
     return tuple(sorted(int(match[1]) for match in found if match))
 
 
-def file_of(path: Path, number: int) -> Path:
+def file_of(path: Location, number: int) -> Location:
     """Gives the file of a resume point."""
     return path / FOLDER / f"{number:08d}.point"
 
 
-def save(path: Path, point: Point, keep: int) -> int:
+def save(path: Location, point: Point, keep: int) -> int:
     """Makes a resume point durable, and then removes the oldest beyond those that are kept.
 
     Returns:
@@ -39,14 +40,13 @@ def save(path: Path, point: Point, keep: int) -> int:
     number = before[-1] + 1 if before else 0
     data = point.encode()
     with storage_errors(path, "write a resume point of"):
-        make_directories(path / FOLDER)
-        replace(file_of(path, number), data)
+        write_whole(file_of(path, number), data)
     _remove([file_of(path, old) for old in (*before, number)[:-keep]])
     _remove(list((path / FOLDER).glob(f"*{TEMPORARY}")))
     return number
 
 
-def load(path: Path, number: int | None) -> Point:
+def load(path: Location, number: int | None) -> Point:
     """Reads a resume point, by default the newest.
 
     Raises:
@@ -71,7 +71,7 @@ def load(path: Path, number: int | None) -> Point:
         raise NotFoundError(f"The resume point {str(file)!r} was removed a moment ago. Try again.") from None
 
 
-def _remove(files: list[Path]) -> None:
+def _remove(files: Sequence[Location]) -> None:
     """Removes files that nobody needs; one that stays by accident does no harm."""
     for file in files:
         try:

@@ -8,7 +8,6 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from .checksum import crc32c
 from .dtypes import NpArray, dtype_name, parse_dtype
 from .errors import CorruptionError, FormatError
+from .location import Location
 from .root import Mark
 from .spans import Span, Spans
 from .store import ALIGNMENT
@@ -119,7 +119,7 @@ class Point:
         return bytes(body)
 
     @classmethod
-    def decode(cls, data: bytes, path: Path) -> "Point":
+    def decode(cls, data: bytes, path: Location) -> "Point":
         """Reads the file.
 
         Raises:
@@ -153,7 +153,7 @@ def _array(data: bytes, start: int, dtype: str, shape: Sequence[int]) -> NpArray
     return raw.copy().view(form).reshape(shape)
 
 
-def _damaged(path: Path, why: str) -> CorruptionError:
+def _damaged(path: Location, why: str) -> CorruptionError:
     return CorruptionError(
         f"The resume point {str(path)!r} is damaged: {why}. The steps are not touched; restore an earlier "
         "one with `step=`, by a number of `resume_points`."

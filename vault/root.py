@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from .arrays import ArraySpec
 from .checksum import crc32c
 from .dtypes import NpArray
 from .errors import CorruptionError, FormatError, NotFoundError
+from .location import Location
 from .schema import Schema
 
 FILE = "zarr.json"
@@ -154,7 +154,7 @@ class Root:
         return data.replace(_NO_CRC, b'"crc32c": "' + digest + b'"', 1)
 
     @classmethod
-    def decode(cls, data: bytes, path: Path) -> "Root":
+    def decode(cls, data: bytes, path: Location) -> "Root":
         """Reads the root document.
 
         Raises:
@@ -186,7 +186,7 @@ class Root:
         )
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Location) -> bytes:
     """Reads the bytes of a vault's root document.
 
     Raises:
@@ -199,7 +199,7 @@ def read_bytes(path: Path) -> bytes:
             "it has no zarr.json"
             if path.is_dir()
             else "it is a file"
-            if path.exists()
+            if path.is_file()
             else "nothing is there"
         )
         raise NotFoundError(
@@ -207,7 +207,7 @@ def read_bytes(path: Path) -> bytes:
         ) from None
 
 
-def read_root(path: Path) -> Root:
+def read_root(path: Location) -> Root:
     """Reads the root document of a vault."""
     return Root.decode(read_bytes(path), path)
 
@@ -231,7 +231,7 @@ def group_paths(arrays: list[str]) -> list[str]:
     return list(groups)
 
 
-def _own(data: bytes, path: Path) -> dict[str, Any]:
+def _own(data: bytes, path: Location) -> dict[str, Any]:
     try:
         document = json.loads(data)
     except ValueError as error:
@@ -249,7 +249,7 @@ def _own(data: bytes, path: Path) -> dict[str, Any]:
     return own
 
 
-def _check(data: bytes, path: Path) -> None:
+def _check(data: bytes, path: Location) -> None:
     found = _CRC.search(data)
     blank = _CRC.sub(_NO_CRC, data, count=1)
     if found is None or int(found[1], 16) != crc32c(blank):

@@ -6,8 +6,8 @@ once. A crash before it leaves bytes that nothing counts on; they are written an
 
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ from .arrays import ArraySpec
 from .dtypes import NpArray
 from .episodes import Rows, join_rows
 from .errors import StorageError
-from .files import replace as replace_file
-from .root import FILE, Gap, Root
+from .location import Location
+from .root import Gap, Root
 from .schema import ATTRIBUTES, ATTRIBUTES_STOP, Schema
 from .store import begin_write, open_store
 from .tail import Block, State
@@ -50,10 +50,11 @@ class Seal:
     Args:
       path: folder of the vault.
       schema: of the vault.
+      replace_root: makes a root durable in the place of the one that stands.
     """
 
-    def __init__(self, path: Path, schema: Schema) -> None:
-        self._path, self._schema = path, schema
+    def __init__(self, path: Location, schema: Schema, replace_root: Callable[[Root], None]) -> None:
+        self._path, self._schema, self._replace_root = path, schema, replace_root
         self._stores: dict[str, Any] = {}
 
     def publish(self, root: Root, sealed: Sealed) -> Root:
@@ -89,7 +90,7 @@ class Seal:
             added=after.added,
             gaps=sealed.gaps,
         )
-        replace_file(self._path / FILE, root.encode())
+        self._replace_root(root)
         return root
 
     def _begin_block(self, block: Block) -> list[Any]:

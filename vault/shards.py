@@ -11,9 +11,11 @@ import numpy as np
 from .arrays import ArraySpec
 from .codecs import NONE
 from .dtypes import NpArray
-from .errors import CorruptionError
+from .errors import CorruptionError, StrongbaxError
 from .items import copy_items, items_of
 from .jobs import LONG_BYTES, Job, run_all
+from .location import Location
+from .objects import ObjectPath, is_refusal, storage_error
 from .shard_file import Damaged, ShardFile
 from .store import open_store, read_into, read_many, read_rows
 
@@ -26,11 +28,13 @@ class ShardReader:
     Args:
       root: folder of the vault.
       array: with its sealed length.
+      checked: whether short reads compare checksums too.
     """
 
-    def __init__(self, root: Path, array: ArraySpec) -> None:
+    def __init__(self, root: Location, array: ArraySpec, *, checked: bool = False) -> None:
         self.array = array
-        self._root = root
+        self._root, self._checked = root, checked
+        self.mapped = array.codec == NONE and isinstance(root, Path)
         self._file = functools.cache(self._open)
         self._places: NpArray | None = None  # of inner chunks in memory, [shards, groups, chunks]
         self._lock = threading.Lock()
@@ -50,10 +54,11 @@ class ShardReader:
         """Gives what `read` does as pieces; each raises as it does."""
         if stop <= start or out.size == 0:
             return []
-        if self.array.codec == NONE:
+        if self.mapped:
             return self._files(start, stop, out, streams)
         place = (streams, slice(start, stop)) if self.array.axis else (slice(start, stop),)
-        return [self._job(out.nbytes, lambda: read_into(self._store(), self.array, place, out))]
+        size = out.nbytes if isinstance(self._root, Path) else max(LONG_BYTES, out.nbytes)  # they wait
+        return [self._job(size, lambda: read_into(self._store(), self.array, place, out))]
 
     def view(self, start: int, stop: int) -> NpArray | None:
         """Gives rows `[B, rows, ...]` of a step array as a view of the file, or None.
@@ -62,7 +67,7 @@ class ShardReader:
         """
         array = self.array
         rows, group = array.chunk[1], array.chunk[0]
-        if array.codec != NONE or group != array.shape[0] or start // rows != (stop - 1) // rows:
+        if not self.mapped or group != array.shape[0] or start // rows != (stop - 1) // rows:
             return None
         try:
             file = self._file(start // array.rows)
@@ -129,7 +134,7 @@ class ShardReader:
                 ],
             )
         except ValueError as error:
-            raise self._corrupt(str(error).split(" [source locations", maxsplit=1)[0][:300]) from None
+            raise self._told(error) from None
 
     def pick(self, rows: NpArray, out: NpArray, places: NpArray) -> None:
         """Copies rows of a table, int64 `[N]`, to `out[places]`, `out` in C order: all in one read.
@@ -139,14 +144,14 @@ class ShardReader:
         """
         if not (len(rows) and out.size):
             return
-        if self.array.codec == NONE:
+        if self.mapped:
             self.gather(np.zeros_like(rows), rows, items_of(out, out.nbytes // len(out)), places)
             return
         once, back = np.unique(rows, return_inverse=True)
         try:
             out[places] = read_rows(self._store(), self.array, once)[back]
         except ValueError as error:
-            raise self._corrupt(str(error).split(" [source locations", maxsplit=1)[0][:300]) from None
+            raise self._told(error) from None
 
     def check(self, shard: int, rows: int) -> None:
         """Checks every checksum in the first `rows` rows of a shard.
@@ -159,7 +164,7 @@ class ShardReader:
         out = np.empty((*array.shape[: array.axis], rows, *array.tail), array.dtype)
         if out.size == 0:
             return
-        if array.codec != NONE:
+        if not self.mapped:
             self.read(start, start + rows, out)
             return
         try:
@@ -177,7 +182,7 @@ class ShardReader:
             except Damaged as damage:
                 raise self._corrupt(str(damage)) from None
             except ValueError as error:
-                raise self._corrupt(str(error).split(" [source locations", maxsplit=1)[0][:300]) from None
+                raise self._told(error) from None
 
         return Job(size, named)
 
@@ -185,7 +190,8 @@ class ShardReader:
         """A job a shard; one for all where what is stored must be changed into what is wanted."""
         target, flat = self._target(out)
         wanted = range(*streams.indices(self.array.shape[0])) if self.array.axis else range(1)
-        check, rows = out.nbytes >= LONG_BYTES or self.array.axis == 0, self.array.rows
+        check = self._checked or out.nbytes >= LONG_BYTES or self.array.axis == 0
+        rows = self.array.rows
         shards = range(start // rows, (stop - 1) // rows + 1)
 
         def one(shard: int) -> None:
@@ -231,7 +237,14 @@ class ShardReader:
                 out[places[0] : places[-1] + 1, outer] = chunk[first : first + len(places), inner]
 
     def _open(self, shard: int) -> ShardFile:
+        assert isinstance(self._root, Path)  # only files are mapped
         return ShardFile(self._root / self.array.path / self.array.key(shard), self.array)
+
+    def _told(self, error: ValueError) -> StrongbaxError:
+        """Says what TensorStore found: damage, unless an object store did not answer."""
+        if isinstance(self._root, ObjectPath) and is_refusal(error):
+            return storage_error(error, str(self._root), "read")
+        return self._corrupt(str(error).split(" [source locations", maxsplit=1)[0][:300])
 
     def _corrupt(self, what: str) -> CorruptionError:
         return CorruptionError(

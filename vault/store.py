@@ -6,13 +6,14 @@ later, shorter value (TensorStore 0.1.70 to 0.1.86). The vault's own lock admits
 
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .arrays import ArraySpec
 from .dtypes import NpArray
+from .location import Location
+from .objects import ObjectPath, cached_context, context
 
 UNBOUNDED = 1 << 50  # TensorStore's view of the growing axis; the committed length is ours to keep
 STALE_LOCK = "*.__lock"
@@ -34,24 +35,28 @@ def _context() -> Any:
     return ts.Context({"cache_pool": {"total_bytes_limit": 0}, "file_io_locking": {"mode": "none"}})
 
 
-def open_store(root: Path, array: ArraySpec, *, writable: bool = False) -> Any:
+def open_store(root: Location, array: ArraySpec, *, writable: bool = False) -> Any:
     """Opens an array, of unbounded length where it is to be written."""
     import tensorstore as ts
 
+    folder = root / array.path
+    remote = isinstance(folder, ObjectPath)
     spec = array.grown(UNBOUNDED) if writable else array
     metadata = spec.to_dict()
     del metadata["node_type"], metadata["attributes"]
     description = {
         "driver": "zarr3",
-        "kvstore": {"driver": "file", "path": f"{root / array.path}/"},
+        "kvstore": folder.kvstore() if remote else {"driver": "file", "path": f"{folder}/"},
         "metadata": metadata,
         "assume_metadata": True,
         "open": True,
         "store_data_equal_to_fill_value": True,
         "fill_missing_data_reads": False,
-        "recheck_cached_data": False,
+        # An index that was fetched before an array was opened may be of a shard that was replaced since.
+        "recheck_cached_data": "open" if remote else False,
     }
-    return ts.open(description, context=_context(), read=True, write=writable).result()
+    where = (context() if writable else cached_context()) if remote else _context()
+    return ts.open(description, context=where, read=True, write=writable).result()
 
 
 def begin_write(store: Any, array: ArraySpec, start: int, values: NpArray) -> Any:

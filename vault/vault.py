@@ -4,7 +4,6 @@
 recorded steps, `read`, `vault[i]` and `load` give them back.
 """
 
-import os
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,10 +13,12 @@ from typing import Any, Literal, Self
 
 from . import blocks, states, verify
 from .create import create
+from .create_objects import create_objects
 from .describe import describe, treedef_of
 from .episodes import Ends, Episode
 from .errors import ClosedError
 from .flusher import Flusher
+from .location import Location, location_of
 from .reader import Snapshot, take_snapshot
 from .resumable import Resumable
 from .root import Root
@@ -50,7 +51,7 @@ class Vault(Resumable):
       5 1 [5.]
     """
 
-    def __init__(self, path: Path, flusher: Flusher | None, treedef: Any = None) -> None:
+    def __init__(self, path: Location, flusher: Flusher | None, treedef: Any = None) -> None:
         self.path = path
         self._flusher = flusher
         self._treedef = treedef
@@ -65,7 +66,7 @@ class Vault(Resumable):
     @classmethod
     def create(
         cls,
-        path: str | Path,
+        path: str | Location,
         *,
         steps: Any = None,
         like: Any = None,
@@ -77,11 +78,12 @@ class Vault(Resumable):
         attributes: Mapping[str, Any] | None = None,
         block: int | None = None,
         overwrite: bool = False,
+        storage: Mapping[str, Any] | None = None,
     ) -> "Vault":
         """Makes an empty vault and opens it for writing.
 
         Args:
-          path: of a folder that is not there yet.
+          path: of a folder that is not there yet, or the URL of one, as in `open`.
           steps: one step, a pytree of arrays; only shapes and dtypes matter. Or give `like`.
           like: a buffer's state, from which steps and streams are taken.
           streams: `B`, environments side by side.
@@ -94,9 +96,11 @@ class Vault(Resumable):
           block: steps a stream of one shard, a power of two; by default it is chosen so that a block is about
             8 MiB, 32 with frames.
           overwrite: replace a vault that stands there.
+          storage: how to reach an object store, as in `open`.
 
         Raises:
           AlreadyExistsError: if something stands at `path`.
+          StorageError: if the disk refuses, or the object store does not answer.
           ValueError, TypeError: if steps, roles, finals, codec or columns do not fit together.
         """
         if (steps is None) == (like is None):
@@ -109,27 +113,35 @@ class Vault(Resumable):
             steps, streams, roles=roles, finals=finals, codec=codec, columns=columns or {}, block=block
         )
         root = Root(schema, begin(schema), attributes=blocks.checked_json(attributes or {}, "attributes"))
-        where = _absolute(path)
-        lock = create(where, root, overwrite=overwrite)
+        where, lock = location_of(path, storage), None
+        if isinstance(where, Path):
+            lock = create(where, root, overwrite=overwrite)
+        else:
+            create_objects(where, root, overwrite=overwrite)
         return cls(where, Flusher(Writer(where, lock)), treedef_of(steps))
 
     @classmethod
-    def open(cls, path: str | Path, mode: Mode = "r") -> "Vault":
+    def open(
+        cls, path: str | Location, mode: Mode = "r", *, storage: Mapping[str, Any] | None = None
+    ) -> "Vault":
         """Opens a vault.
 
         Args:
-          path: of the vault.
+          path: of the vault, or its URL: `s3://`, `gs://`, `memory://`, `https://`, `file://`.
           mode: "r" reads, without a lock, while others may write; "a" appends, as the only writer.
+          storage: how to reach an object store: "endpoint", "region", "credentials", or TensorStore's own
+            names.
 
         Raises:
           NotFoundError: if nothing is there, or something that is no vault.
           FormatError: if it is of a version that this one does not read.
           CorruptionError: if its root or its log is damaged.
           LockedError: if `mode` is "a" and another writer holds it.
+          StorageError: if the disk refuses, or the object store does not answer.
         """
         if mode not in ("r", "a"):
             raise ValueError(f"`mode` must be 'r' to read or 'a' to append: got {mode!r}.")
-        where = _absolute(path)
+        where = location_of(path, storage)
         if mode == "a":
             return cls(where, Flusher(Writer(where)))
         vault = cls(where, None)
@@ -297,8 +309,3 @@ def _let_go(flusher: Flusher) -> None:
         threading.Thread(target=flusher.abandon, name="abandon").start()  # a pool cannot wait for itself
     else:
         flusher.abandon()
-
-
-def _absolute(path: str | Path) -> Path:
-    """Makes a path independent of the working directory; links stay as they are."""
-    return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - Path.resolve would follow links

@@ -13,6 +13,7 @@ import numpy as np
 
 from .contents import Contents
 from .dtypes import NpArray
+from .location import Location
 from .selected import Selected
 
 
@@ -26,7 +27,7 @@ class Origins:
       id: int64 [E], the episode's id there.
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[Location, ...]
     vault: NpArray
     id: NpArray
 

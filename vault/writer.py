@@ -21,18 +21,16 @@ import numpy as np
 from . import log
 from .episodes import Rows
 from .errors import ConflictError
-from .files import TEMPORARY, Lock, make_directories, refused, storage_errors
-from .files import replace as replace_file
-from .root import FILE, LOCK, Root, document, read_root
-from .schema import BLOCK_BYTES
+from .files import Lock, storage_errors
+from .journal import FileJournal, Journal
+from .location import Location
+from .object_journal import ObjectJournal
+from .root import read_root
 from .seal import Seal, Sealed
-from .store import STALE_LOCK
 from .tail import Block, State, Tail
 from .worker import Job, R, Worker
 
 _WAITING_BLOCKS = 2  # full blocks in memory before a flush waits for the sealer
-
-_IN_USE = 1 << 62  # the stop of a log file that has no record yet
 
 _logger = logging.getLogger(__name__)
 
@@ -45,19 +43,20 @@ class Writer:
       lock: held already, when the vault was just made.
     """
 
-    def __init__(self, path: Path, lock: Lock | None = None) -> None:
+    def __init__(self, path: Location, lock: Lock | None = None) -> None:
         self.path = path
         with storage_errors(path, "open for writing"):
-            self._lock = lock or _take_lock(path)
+            self._journal: Journal = (
+                FileJournal(path, lock) if isinstance(path, Path) else ObjectJournal(path)
+            )
         self.mutex = threading.RLock()
         self._sealer = Worker("strongbax-seal")
         self._sealing: Job[None] | None = None
-        self._log: log.LogFile | None = None
         try:
             self._recover(new=lock is not None)
         except BaseException:
             self._sealer.stop()
-            self._lock.release()
+            self._journal.release()
             raise
 
     def _recover(self, *, new: bool = False) -> None:
@@ -72,28 +71,12 @@ class Writer:
         self.tail = Tail(root.schema, root.length)
         self.rows: list[Rows] = []  # episodes that no shard holds yet
         self._episodes = root.episodes  # those in shards and in `rows`
-        self._log_stops: dict[int, int] = {}
-        self._seal = Seal(self.path, root.schema)
-        self._room = min(root.schema.block * root.schema.step_bytes, BLOCK_BYTES)  # of a log file
-        directory = self.path / log.DIRECTORY
-        replayed = log.replay(directory, root)
-        for record, number in replayed.records:
+        self._seal = Seal(self.path, root.schema, self._journal.replace_root)
+        for record in self._journal.replay(root):
             self._accept(record)
-            self._log_stops[number] = record.stop
-        self._next_log = root.log
         if not new:
-            with storage_errors(self.path, "recover"):
-                make_directories(directory)  # an empty folder is lost by git and by archives
-                replayed.keep(directory)
-                self._next_log = replayed.tidy(directory)
-                self._sweep(root)
+            self._journal.tidy(root)
         self._sure = True
-
-    def _sweep(self, root: Root) -> None:
-        for array in root.arrays():
-            for pattern in (STALE_LOCK, f"*{TEMPORARY}"):
-                for stale in (self.path / array.path).glob(pattern):
-                    stale.unlink(missing_ok=True)
 
     @contextmanager
     def _changing(self) -> Generator[None]:
@@ -102,7 +85,7 @@ class Writer:
         So an interrupt at any moment (Ctrl-C in `fdatasync`), a write that failed half way and a rename whose
         sync failed all end alike: what the disk holds is what is committed.
         """
-        self.settle()
+        self.ready()
         self._sure = False
         yield
         self._sure = True
@@ -114,11 +97,21 @@ class Writer:
         self._sealer.drain()
         self.wait()
         with self.mutex:
-            if self._log is not None:
-                with storage_errors(self.path, "recover"):
-                    self._log.restore()
-                self._log = None
+            self._journal.restore()
             self._recover()
+
+    def ready(self) -> None:
+        """Makes sure of that, and that the vault is this writer's to change.
+
+        Raises:
+          LockedError: if it is another's.
+        """
+        self.settle()
+        if not self._journal.claimed:
+            self._sure = False  # whatever happens, the disk is looked at again
+            with self.mutex:
+                self._journal.claim(self.state)
+                self._recover()
 
     # -- committing
 
@@ -139,22 +132,16 @@ class Writer:
                 f"A flush from step {flush.row} on cannot follow step {self.state.length}: one before it "
                 "failed. Its error says why; write the state again."
             )
-        if flush.steps >= self.schema.block:
+        if flush.steps >= self.schema.block and not self._journal.holds_blocks:
             self._commit_to_shards(flush)
             return
-        parts = log.encode(flush, self.schema)
-        try:
-            log_file = self._log or self._open_log()
-            log_file.append(parts)
-        except OSError as error:
-            raise refused(error, self.path, "flush to") from error
+        self._journal.append(flush)
         with self.mutex:
-            self._log_stops[log_file.number] = flush.stop
             waiting = self.tail.waiting
             self._accept(flush)
             full = self.tail.waiting
         if full > waiting:
-            self._rotate()
+            self._journal.rotate(self.state.length)
         if full:
             self._seal_in_background(full)
 
@@ -178,7 +165,7 @@ class Writer:
 
     def _commit_to_shards(self, flush: log.Record) -> None:
         self._seal_all()
-        self._rotate()
+        self._journal.rotate(self.state.length)
         with self.mutex:
             state, size = self.state, self.schema.block
             after = State(
@@ -201,14 +188,14 @@ class Writer:
             for start, stop in spans
             if stop > start
         ]
-        sealed = Sealed(blocks, rows, after.length, after, gaps, self._next_log)
+        sealed = Sealed(blocks, rows, after.length, after, gaps, self._journal.first_beyond(after.length))
         with storage_errors(self.path, "flush to"):
             root = self._in_sealer(self._seal.publish, self.root, sealed)
         with self.mutex:
             self.root, self.state, self.gaps, self.rows = root, after, gaps, []
             self._episodes = after.episodes
             self.tail.skip(after.length)
-        self._drop_logs()
+        self._journal.drop(self.root.log)
 
     # -- sealing
 
@@ -248,7 +235,7 @@ class Writer:
         with self.mutex:
             blocks, rows = list(self.tail.blocks), bool(self.rows)
         if blocks or rows or self.state.sequence != self.root.sequence:
-            self._rotate()
+            self._journal.rotate(self.state.length)
             self._in_sealer(self._seal_blocks, blocks)
 
     def _in_sealer(self, work: Callable[..., R], *arguments: Any) -> R:
@@ -274,7 +261,7 @@ class Writer:
             assert after is not None
             count = sum(int(np.searchsorted(part.stops(), stop, side="right")) for part in self.rows)
             rows, _ = _split_rows(self.rows, count)
-            first = min((n for n, end in self._log_stops.items() if end > stop), default=self._next_log)
+            first = self._journal.first_beyond(stop)
             gaps = tuple(gap for gap in self.gaps if gap.time <= stop)
         with storage_errors(self.path, "seal"):
             root = self._seal.publish(self.root, Sealed(blocks, rows, stop, after, gaps, first))
@@ -282,7 +269,7 @@ class Writer:
             self.root = root
             self.tail.drop(blocks)
             _, self.rows = _split_rows(self.rows, count)
-        self._drop_logs()
+        self._journal.drop(self.root.log)
 
     def write_card(self, card: Mapping[str, Any]) -> None:
         """Replaces the card, durably."""
@@ -290,68 +277,27 @@ class Writer:
             self.wait()
             root = replace(self.root, card=dict(card))
             with storage_errors(self.path, "write the card of"):
-                replace_file(self.path / FILE, root.encode())
+                self._journal.replace_root(root)
             with self.mutex:
                 self.root = root
-
-    # -- the log's files
-
-    def _open_log(self) -> log.LogFile:
-        if self._log is None:
-            opened = log.LogFile(self.path / log.DIRECTORY, self._next_log, self._room)
-            with self.mutex:
-                self._log, self._next_log = opened, self._next_log + 1
-                self._log_stops[opened.number] = _IN_USE
-        return self._log
-
-    def _rotate(self) -> None:
-        with self.mutex:
-            if self._log is not None:
-                self._log.close()
-                if self._log_stops[self._log.number] == _IN_USE:
-                    self._log_stops[self._log.number] = self.state.length
-                self._log = None
-
-    def _drop_logs(self) -> None:
-        """Removes the log files that the root no longer needs; one that stays by accident means nothing."""
-        with self.mutex:
-            first = self.root.log
-            self._log_stops = {number: stop for number, stop in self._log_stops.items() if number >= first}
-        directory = self.path / log.DIRECTORY
-        for number in log.file_numbers(directory):
-            if number < first:
-                try:
-                    (directory / log.file_name(number)).unlink(missing_ok=True)
-                except OSError as error:
-                    _logger.warning(
-                        "Log file %d of %s is no longer needed, but stays: %s", number, self.path, error
-                    )
 
     # -- closing
 
     def close(self) -> None:
-        """Seals the rest and drops the log: the vault is a plain Zarr group then."""
-        self.seal()
-        with storage_errors(self.path, "close"):
-            self._write_array_documents()
+        """Seals the rest and drops the log: the vault is a plain Zarr group then.
+
+        Where nothing was to be changed yet, nothing is.
+        """
+        if self._journal.claimed:
+            self.seal()
+            with storage_errors(self.path, "close"):
+                self._journal.write_documents(self.root)
 
     def abandon(self) -> None:
         """Lets go of the vault; everything committed is in the log or in shards. Twice is harmless."""
-        self._rotate()
+        self._journal.rotate(self.state.length)
         self._sealer.stop()
-        self._lock.release()
-
-    def _write_array_documents(self) -> None:
-        """Gives every array's own `zarr.json` its length, for readers that know no consolidated metadata."""
-        for array in self.root.arrays():
-            path, data = self.path / array.path / FILE, document(array.to_dict())
-            if not path.exists() or path.read_bytes() != data:
-                replace_file(path, data)
-
-
-def _take_lock(path: Path) -> Lock:
-    read_root(path)
-    return Lock(path / LOCK)
+        self._journal.release()
 
 
 def _split_rows(parts: list[Rows], count: int) -> tuple[list[Rows], list[Rows]]:

@@ -252,7 +252,7 @@ class VaultMachine(RuleBasedStateMachine):
 
 def bury_whatever_happens(vault: Any) -> None:
     """A writer that died while closing is half buried already."""
-    if vault._flusher._writer._lock._descriptor >= 0:
+    if vault._flusher._writer._journal.lock._descriptor >= 0:
         bury(vault)
 
 

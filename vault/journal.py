@@ -1,0 +1,205 @@
+"""The log as a writer sees it: where records go, which of them are still needed, and whose turn it is.
+
+A `FileJournal` appends to files, under a lock that dies with its holder. An object store has neither; there
+an `ObjectJournal` writes an object a record.
+"""
+
+import logging
+import threading
+from pathlib import Path
+from typing import Protocol
+
+from . import log
+from .files import TEMPORARY, Lock, make_directories, refused, storage_errors
+from .files import replace as replace_file
+from .root import FILE, LOCK, Root, document, read_root
+from .schema import BLOCK_BYTES
+from .store import STALE_LOCK
+from .tail import State
+
+_IN_USE = 1 << 62  # the stop of a log file that has no record yet
+
+_logger = logging.getLogger(__name__)
+
+
+class Journal(Protocol):
+    """What a writer asks of the log."""
+
+    @property
+    def claimed(self) -> bool:
+        """Whether the vault is this writer's to change."""
+        ...
+
+    @property
+    def holds_blocks(self) -> bool:
+        """Whether flushes of any size are records; otherwise those of a block or more go to shards."""
+        ...
+
+    def replay(self, root: Root) -> list[log.Record]:
+        """Reads what the log holds beyond the shards."""
+        ...
+
+    def tidy(self, root: Root) -> None:
+        """Makes safe what was read, and removes what a crash or a failure left."""
+        ...
+
+    def claim(self, state: State) -> None:
+        """Makes the vault this writer's to change; what it holds must be read anew then.
+
+        Raises:
+          LockedError: if another writer changed it meanwhile.
+        """
+        ...
+
+    def append(self, record: log.Record) -> None:
+        """Commits a record.
+
+        Raises:
+          StorageError: if the disk refuses.
+          LockedError: if another writer has the vault by now.
+        """
+        ...
+
+    def rotate(self, length: int) -> None:
+        """Ends the file that is being appended to, at a vault of so many steps."""
+        ...
+
+    def first_beyond(self, stop: int) -> int:
+        """Gives the number of the first file with steps behind `stop`."""
+        ...
+
+    def drop(self, first: int) -> None:
+        """Removes the files before a number; one that stays by accident means nothing."""
+        ...
+
+    def replace_root(self, root: Root) -> None:
+        """Replaces the root, durably."""
+        ...
+
+    def write_documents(self, root: Root) -> None:
+        """Gives every array's own `zarr.json` its length, for readers that know no consolidated metadata."""
+        ...
+
+    def restore(self) -> None:
+        """Cuts off what a failed append may have left."""
+        ...
+
+    def release(self) -> None:
+        """Lets the next writer in."""
+        ...
+
+
+class FileJournal:
+    """The log in the files of a folder.
+
+    Args:
+      path: folder of the vault.
+      lock: of the vault, where it is held already.
+
+    Raises:
+      LockedError: if another writer holds the vault.
+    """
+
+    claimed = True
+    holds_blocks = False
+
+    def __init__(self, path: Path, lock: Lock | None = None) -> None:
+        self._path, self._directory = path, path / log.DIRECTORY
+        if lock is None:
+            read_root(path)
+        self.lock = lock or Lock(path / LOCK)
+        self._mutex = threading.RLock()
+        self._log: log.LogFile | None = None
+        self._replayed: log.Replay | None = None
+
+    def replay(self, root: Root) -> list[log.Record]:
+        """Reads the log."""
+        self._schema, self._next, self._stops = root.schema, root.log, dict[int, int]()
+        self._room = min(root.schema.block * root.schema.step_bytes, BLOCK_BYTES)  # of a log file
+        self._replayed = log.replay(self._directory, root)
+        for record, number in self._replayed.records:
+            self._stops[number] = record.stop
+        return [record for record, _ in self._replayed.records]
+
+    def tidy(self, root: Root) -> None:
+        """Syncs what was read, and removes leftovers."""
+        assert self._replayed is not None
+        with storage_errors(self._path, "recover"):
+            make_directories(self._directory)  # an empty folder is lost by git and by archives
+            self._replayed.keep(self._directory)
+            self._next = self._replayed.tidy(self._directory)
+            for array in root.arrays():
+                for pattern in (STALE_LOCK, f"*{TEMPORARY}"):
+                    for stale in (self._path / array.path).glob(pattern):
+                        stale.unlink(missing_ok=True)
+        self._replayed = None
+
+    def claim(self, state: State) -> None:
+        """Does nothing: the lock is held."""
+
+    def append(self, record: log.Record) -> None:
+        """Appends a record and waits for the disk, once."""
+        parts = log.encode(record, self._schema)
+        try:
+            file = self._log or self._open()
+            self._stops[file.number] = record.stop  # before it is there: a seal must not drop the file
+            file.append(parts)
+        except OSError as error:
+            raise refused(error, self._path, "flush to") from error
+
+    def _open(self) -> log.LogFile:
+        file = log.LogFile(self._directory, self._next, self._room)
+        with self._mutex:
+            self._stops[file.number] = _IN_USE
+            self._log, self._next = file, self._next + 1
+        return file
+
+    def rotate(self, length: int) -> None:
+        """Closes the file that is being appended to."""
+        with self._mutex:
+            if self._log is not None:
+                self._log.close()
+                if self._stops[self._log.number] == _IN_USE:
+                    self._stops[self._log.number] = length
+                self._log = None
+
+    def first_beyond(self, stop: int) -> int:
+        """Gives the number of the first file with steps behind `stop`."""
+        with self._mutex:
+            return min((number for number, end in self._stops.items() if end > stop), default=self._next)
+
+    def drop(self, first: int) -> None:
+        """Removes the files before a number."""
+        with self._mutex:
+            for number in [number for number in self._stops if number < first]:
+                del self._stops[number]  # in place: a flush may be noting where it ends
+        for number in log.file_numbers(self._directory):
+            if number < first:
+                try:
+                    (self._directory / log.file_name(number)).unlink(missing_ok=True)
+                except OSError as error:
+                    _logger.warning(
+                        "Log file %d of %s is no longer needed, but stays: %s", number, self._path, error
+                    )
+
+    def replace_root(self, root: Root) -> None:
+        """Replaces the root by a rename."""
+        replace_file(self._path / FILE, root.encode())
+
+    def write_documents(self, root: Root) -> None:
+        """Writes those that say something else."""
+        for array in root.arrays():
+            path, data = self._path / array.path / FILE, document(array.to_dict())
+            if not path.exists() or path.read_bytes() != data:
+                replace_file(path, data)
+
+    def restore(self) -> None:
+        """Cuts the file back to where it was, and closes it."""
+        if self._log is not None:
+            with storage_errors(self._path, "recover"):
+                self._log.restore()
+            self._log = None
+
+    def release(self) -> None:
+        """Lets go of the lock; twice is harmless."""
+        self.lock.release()
