@@ -1,5 +1,6 @@
-"""Makes the models beside the tests importable, and gives tests a folder in memory."""
+"""Makes the models beside the tests importable, and gives tests a folder in memory and a bucket."""
 
+import re
 import shutil
 import sys
 from collections.abc import Generator
@@ -20,3 +21,19 @@ def tmp_path() -> Generator[Path]:
     # A writer that a test forgot may still seal: what it adds meanwhile goes with the next round.
     while folder.exists():
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Generator[str]:
+    """An S3 server with the bucket `tests`."""
+    from object_servers import s3_server
+
+    with s3_server("tests") as address:
+        yield address
+
+
+@pytest.fixture
+def s3(endpoint: str, request: pytest.FixtureRequest) -> tuple[str, dict[str, str]]:
+    """The URL of a folder of the test's own, and how to reach it."""
+    name = re.sub(r"\W+", "-", request.node.name)
+    return f"s3://tests/{name}", {"endpoint": endpoint}

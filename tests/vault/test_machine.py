@@ -33,8 +33,7 @@ class VaultMachine(RuleBasedStateMachine):
         seed=st.integers(0, 9),
     )
     def begin(self, streams: int, block: int, capacity: int, seed: int) -> None:
-        self.folder = make_folder()
-        self.path = self.folder / "machine.vault"
+        self.path, self.storage = self.place()
         self.vault: Any = Vault.create(
             self.path,
             steps=one_step(),
@@ -42,18 +41,33 @@ class VaultMachine(RuleBasedStateMachine):
             codec={"pixels": "zstd"},
             columns={"score": np.float64},
             block=block,
+            storage=self.storage,
         )
         self.source = Source(streams, seed=seed)
         self.model = Model(streams)
         self.capacity = capacity
         self.ring = Ring(streams, capacity)
-        self.reader: Any = Vault.open(self.path)
+        self.reader: Any = self.open()
         self.seen = self.model.copy()
 
     def teardown(self) -> None:
-        if hasattr(self, "folder"):
+        if hasattr(self, "path"):
             self.vault.close()
-            shutil.rmtree(self.folder)
+            self.clear()
+
+    # -- where it lies
+
+    def place(self) -> tuple[Any, Any]:
+        """A path, and how to reach it."""
+        return make_folder() / "machine.vault", None
+
+    def clear(self) -> None:
+        shutil.rmtree(self.path.parent)
+
+    dying = staticmethod(dying)
+
+    def open(self, mode: Any = "r") -> Any:
+        return Vault.open(self.path, mode, storage=self.storage)
 
     @property
     def alone(self) -> bool:
@@ -183,7 +197,7 @@ class VaultMachine(RuleBasedStateMachine):
         self.ring.add(self.source.steps(count))
         before, after_it = self.model, self.model.copy()
         expected = self._expected() if what == "write" else None
-        with dying(Death(after, share)):
+        with self.dying(Death(after, share)):
             try:
                 if isinstance(expected, tuple):
                     first, lost, fresh = expected
@@ -197,13 +211,13 @@ class VaultMachine(RuleBasedStateMachine):
             except Killed:
                 pass
             bury_whatever_happens(self.vault)
-        with Vault.open(self.path) as reader:
+        with self.open() as reader:
             self.model = after_it if reader.length == after_it.length else before
             self.model.check(reader)
         self._reopen()
 
     def _reopen(self) -> None:
-        self.vault = Vault.open(self.path, mode="a")
+        self.vault = self.open("a")
         self.model.met = False
 
     # -- reading
@@ -214,7 +228,7 @@ class VaultMachine(RuleBasedStateMachine):
         if how == "refresh":
             self.reader.refresh()
         if how == "open":
-            self.reader = Vault.open(self.path)
+            self.reader = self.open()
         if how != "stay":
             self.seen = self.model.copy()
         self.seen.check(self.reader)
@@ -233,7 +247,7 @@ class VaultMachine(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(sorted(SHAPES)))
         low = data.draw(st.integers(0, streams - 1))
         run = slice(low, data.draw(st.integers(low + 1, streams)))
-        vault = data.draw(st.sampled_from([self.vault, None])) or Vault.open(self.path)
+        vault = data.draw(st.sampled_from([self.vault, None])) or self.open()
         found = vault.read_numpy(start, stop, leaves=[name], streams=run)
         assert same(found[name], self.model.leaf(name, start, stop)[run])
 
@@ -252,7 +266,8 @@ class VaultMachine(RuleBasedStateMachine):
 
 def bury_whatever_happens(vault: Any) -> None:
     """A writer that died while closing is half buried already."""
-    if vault._flusher._writer._journal.lock._descriptor >= 0:
+    lock = getattr(vault._flusher._writer._journal, "lock", None)
+    if lock is None or lock._descriptor >= 0:
         bury(vault)
 
 
