@@ -13,7 +13,7 @@ from .loading import Wanted, load_buffer, load_trajectory
 from .reader import Snapshot
 from .roles import Roles
 from .root import Gap
-from .sampled import Sampled
+from .savable import Savable
 from .schema import Schema
 from .selected import Selected
 from .stats import QUANTILES, LeafStats, describe_steps
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .view import View
 
 
-class Contents(Sampled):
+class Contents(Savable):
     """Steps of many streams and their episodes, as they are committed: what a vault and a view share."""
 
     _treedef: Any = None  # the containers of a step, where they are known

@@ -11,7 +11,7 @@ from .errors import AlreadyExistsError, LockedError
 from .files import Lock, make_directories, storage_errors, sync_directory, write_new
 from .root import FILE, LOCK, Root, document, group_document, group_paths
 
-_ASIDE = ".creating-"
+ASIDE = ".creating-"
 _OLD = ".old"  # suffix of what was overwritten
 _ABANDONED_SECONDS = 60.0
 
@@ -28,10 +28,10 @@ def create(path: Path, root: Root, *, overwrite: bool = False) -> Lock:
     """
     path = path.absolute()
     with storage_errors(path, "create the vault"):
-        _check_free(path, overwrite=overwrite)
+        check_free(path, overwrite=overwrite)
         make_directories(path.parent)
-        _sweep(path)
-        aside = path.with_name(f".{path.name}{_ASIDE}{secrets.token_hex(4)}")
+        sweep(path)
+        aside = path.with_name(f".{path.name}{ASIDE}{secrets.token_hex(4)}")
         old = path.with_name(f"{aside.name}{_OLD}")
         aside.mkdir()
         try:
@@ -40,10 +40,10 @@ def create(path: Path, root: Root, *, overwrite: bool = False) -> Lock:
             shutil.rmtree(aside, ignore_errors=True)
             raise
         try:
-            _fill(aside, root)
+            fill(aside, root)
             if overwrite and path.exists():
                 path.rename(old)
-            _put_in_place(aside, path)
+            put_in_place(aside, path)
         except BaseException:
             lock.release()
             if old.exists() and not path.exists():
@@ -54,7 +54,13 @@ def create(path: Path, root: Root, *, overwrite: bool = False) -> Lock:
     return lock
 
 
-def _check_free(path: Path, *, overwrite: bool) -> None:
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Checks that a vault may be put at a path.
+
+    Raises:
+      AlreadyExistsError: if something stands there, unless it is a vault and `overwrite`.
+      LockedError: if it is a vault that somebody writes.
+    """
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if overwrite and (path / FILE).exists():
@@ -68,7 +74,12 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
     raise AlreadyExistsError(f"Something stands at {str(path)!r} already. {mend}")
 
 
-def _put_in_place(aside: Path, path: Path) -> None:
+def put_in_place(aside: Path, path: Path) -> None:
+    """Renames what was built to its place, durably.
+
+    Raises:
+      AlreadyExistsError: if somebody else made something there meanwhile.
+    """
     try:
         aside.rename(path)
         try:
@@ -84,9 +95,9 @@ def _put_in_place(aside: Path, path: Path) -> None:
         raise
 
 
-def _sweep(path: Path) -> None:
+def sweep(path: Path) -> None:
     """Removes what creations that were killed left beside `path`."""
-    for old in path.parent.glob(f".{path.name}{_ASIDE}*"):
+    for old in path.parent.glob(f".{path.name}{ASIDE}*"):
         try:
             if (old / LOCK).exists():
                 Lock(old / LOCK).release()
@@ -97,7 +108,8 @@ def _sweep(path: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _fill(folder: Path, root: Root) -> None:
+def fill(folder: Path, root: Root) -> None:
+    """Writes all documents of a vault into a folder that has none, durably."""
     arrays = {array.path: array.to_dict() for array in root.arrays()}
     nodes = {group: group_document() for group in group_paths(list(arrays))} | arrays
     (folder / log.DIRECTORY).mkdir()

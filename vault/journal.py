@@ -12,6 +12,7 @@ from typing import Protocol
 from . import log
 from .files import TEMPORARY, Lock, make_directories, refused, storage_errors
 from .files import replace as replace_file
+from .manifest import FILE as MANIFEST
 from .root import FILE, LOCK, Root, document, read_root
 from .schema import BLOCK_BYTES
 from .store import STALE_LOCK
@@ -125,6 +126,7 @@ class FileJournal:
         """Syncs what was read, and removes leftovers."""
         assert self._replayed is not None
         with storage_errors(self._path, "recover"):
+            (self._path / MANIFEST).unlink(missing_ok=True)  # it will not hold any more
             make_directories(self._directory)  # an empty folder is lost by git and by archives
             self._replayed.keep(self._directory)
             self._next = self._replayed.tidy(self._directory)

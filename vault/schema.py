@@ -25,6 +25,11 @@ CHUNK_BYTES = 256 << 10  # of an inner chunk
 TABLE_SHARD_BYTES = 512 << 10  # final rows and episode columns: a partial shard is rewritten by each seal
 TABLE_SHARD_ROWS = 8192
 TABLE_CHUNKS = 32  # inner chunks of a table's shard: a vault of few episodes stays small
+PACKED_BLOCK_BYTES = 512 << 20  # of the largest leaf: few files, each of a size that every store takes
+PACKED_TABLE_BYTES = 64 << 20
+PACKED_TABLE_ROWS = 1 << 17
+PACKED_TABLE_CHUNK_ROWS = 1 << 10
+PACKED_TEXT_BYTES = 4 << 20
 
 COLUMNS: dict[str, str] = {
     "stream": "int32",
@@ -94,6 +99,8 @@ class Schema:
       block: steps a stream of one shard.
       finals_compressed: whether final rows are compressed as their leaf is; in the first vaults they were
         not.
+      packed: whether shards are few and large, and inner chunks of compressed leaves too: it is read and
+        published, and hardly written on.
     """
 
     streams: int
@@ -104,6 +111,7 @@ class Schema:
     columns: Mapping[str, np.dtype[Any]]
     block: int
     finals_compressed: bool = True
+    packed: bool = False
 
     def leaf(self, name: str) -> Leaf:
         """Finds a leaf by name.
@@ -153,7 +161,7 @@ class Schema:
             "finals": list(self.finals),
             "finals_compressed": self.finals_compressed,
             "columns": {name: dtype_name(dtype) for name, dtype in self.columns.items()},
-        }
+        } | ({"packed": True} if self.packed else {})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Schema":
@@ -172,13 +180,14 @@ class Schema:
                 columns={name: parse_dtype(dtype) for name, dtype in data["columns"].items()},
                 block=int(data["block"]),
                 finals_compressed=bool(data.get("finals_compressed", False)),
+                packed=bool(data.get("packed", False)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(f"The vault's schema is not what format 1 writes: {error!r}.") from error
 
     def step_array(self, leaf: Leaf, length: int = 0) -> ArraySpec:
         """Gives the array of a leaf's steps, `[stream, time, ...]`."""
-        group, rows = _cut(self.streams, self.block, leaf)
+        group, rows = _cut(self, leaf)
         tail = tuple(max(1, axis) for axis in leaf.shape)
         return ArraySpec(
             path=f"steps/{leaf.name}",
@@ -193,7 +202,9 @@ class Schema:
 
     def final_array(self, leaf: Leaf, length: int = 0) -> ArraySpec:
         """Gives the array of a leaf's final rows, `[episode, ...]`."""
-        table = _table(f"final/{leaf.name}", leaf.dtype, leaf.shape, ("episode", *_axes(leaf)), length)
+        form = (leaf.dtype, leaf.shape)
+        names = ("episode", *_axes(leaf))
+        table = _table(f"final/{leaf.name}", form, names, length, packed=self.packed)
         return replace(table, codec=leaf.codec) if self.finals_compressed else table
 
     def column_arrays(self, length: int = 0, attribute_bytes: int = 0) -> dict[str, ArraySpec]:
@@ -201,10 +212,17 @@ class Schema:
         shapes = {"return": self.return_shape}
         dtypes = dict(self.column_dtypes) | {ATTRIBUTES_STOP: np.dtype(np.int64)}
         arrays = {
-            name: _table(f"episodes/{name}", dtype, shapes.get(name, ()), _column_axes(shapes, name), length)
+            name: _table(
+                f"episodes/{name}",
+                (dtype, shapes.get(name, ())),
+                _column_axes(shapes, name),
+                length,
+                packed=self.packed,
+            )
             for name, dtype in dtypes.items()
         }
-        text = _table(f"episodes/{ATTRIBUTES}", np.dtype(np.uint8), (), ("byte",), attribute_bytes)
+        form = (np.dtype(np.uint8), ())
+        text = _table(f"episodes/{ATTRIBUTES}", form, ("byte",), attribute_bytes, packed=self.packed)
         return arrays | {ATTRIBUTES: text}
 
     def arrays(self, length: int = 0, episodes: int = 0, attribute_bytes: int = 0) -> list[ArraySpec]:
@@ -232,6 +250,16 @@ def choose_block(streams: int, leaves: tuple[Leaf, ...], block: int | None) -> i
     return int(np.clip(block, 8 if frames else 1, 1 << 20))
 
 
+def choose_packed_block(length: int, leaves: tuple[Leaf, ...]) -> int:
+    """Chooses how many steps a shard of a packed vault holds, for one stream of `length` steps.
+
+    A shard of the largest leaf is 256 to 512 MiB before compression, or all that there is.
+    """
+    row_bytes = max(1, *(leaf.row_bytes for leaf in leaves), 1)
+    most = 1 << max(0, (PACKED_BLOCK_BYTES // row_bytes).bit_length() - 1)
+    return min(most, 1 << max(0, length - 1).bit_length())
+
+
 def choose_finals(finals: Any, names: tuple[str, ...], observations: tuple[str, ...]) -> tuple[str, ...]:
     """Gives the leaves that have final rows: those asked for, else the observation's.
 
@@ -246,26 +274,37 @@ def choose_finals(finals: Any, names: tuple[str, ...], observations: tuple[str, 
     return tuple(name for name in names if any(matches(pattern, name) for pattern in finals))
 
 
-def _cut(streams: int, block: int, leaf: Leaf) -> tuple[int, int]:
+def _cut(schema: Schema, leaf: Leaf) -> tuple[int, int]:
     """Cuts a shard into inner chunks: streams a chunk, steps a chunk."""
-    if leaf.codec != NONE:
-        return 1, min(block, FRAMES_A_CHUNK)
+    streams, block = schema.streams, schema.block
     row_bytes = max(1, leaf.row_bytes)
     rows = int(np.clip(_power_of_two(CHUNK_BYTES / row_bytes), 1, block))
+    if leaf.codec != NONE:
+        return 1, min(block, max(FRAMES_A_CHUNK, rows) if schema.packed else FRAMES_A_CHUNK)
     most = max(1, CHUNK_BYTES // (rows * row_bytes))
     group = max(d for d in range(1, min(streams, most) + 1) if streams % d == 0)
     return group, rows
 
 
 def _table(
-    path: str, dtype: np.dtype[Any], shape: tuple[int, ...], names: tuple[str, ...], length: int
+    path: str,
+    form: tuple[np.dtype[Any], tuple[int, ...]],
+    names: tuple[str, ...],
+    length: int,
+    *,
+    packed: bool,
 ) -> ArraySpec:
+    dtype, shape = form
     tail = tuple(max(1, axis) for axis in shape)
     row_bytes = max(1, int(np.prod(tail, dtype=np.int64)) * dtype.itemsize)
-    rows = int(np.clip(_power_of_two(TABLE_SHARD_BYTES / row_bytes), 1, TABLE_SHARD_ROWS))
-    if names == ("byte",):
-        rows = TABLE_SHARD_BYTES
+    most = (PACKED_TABLE_BYTES, PACKED_TABLE_ROWS) if packed else (TABLE_SHARD_BYTES, TABLE_SHARD_ROWS)
+    rows = int(np.clip(_power_of_two(most[0] / row_bytes), 1, most[1]))
     chunk = max(1, rows // TABLE_CHUNKS)
+    if packed:
+        chunk = int(np.clip(_power_of_two(CHUNK_BYTES / row_bytes), 1, min(rows, PACKED_TABLE_CHUNK_ROWS)))
+    if names == ("byte",):
+        rows = PACKED_TEXT_BYTES if packed else TABLE_SHARD_BYTES
+        chunk = TABLE_SHARD_BYTES // TABLE_CHUNKS
     return ArraySpec(path, dtype, (length, *shape), 0, (rows, *tail), (chunk, *tail), NONE, names)
 
 

@@ -10,9 +10,12 @@ import numpy as np
 from .arrays import ArraySpec
 from .attachments import attached_folders, read_attached
 from .errors import CorruptionError, NotFoundError, StrongbaxError
+from .location import Location, size_of
+from .manifest import check_manifest
 from .reader import Snapshot, take_snapshot
 from .resume import file_of, load, numbers
 from .root import FILE
+from .scan import look, tell
 from .shards import ShardReader
 
 Progress = Callable[[int, int], None]
@@ -38,7 +41,7 @@ class Report:
         return not self.problems
 
 
-def verify(path: Path, *, deep: bool = True, progress: Progress | None = None) -> Report:
+def verify(path: Location, *, deep: bool = True, progress: Progress | None = None) -> Report:
     """Checks a vault.
 
     Args:
@@ -74,6 +77,8 @@ def verify(path: Path, *, deep: bool = True, progress: Progress | None = None) -
             _check_episodes(snapshot, report)
         except CorruptionError as error:
             report.problems.append(str(error))
+    if isinstance(path, Path):
+        report.problems.extend(check_manifest(path, deep=deep))
     report.checked["attached"] = _check_attached(path, report, deep=deep)
     report.checked["resume points"] = _check_resume_points(snapshot, report)
     for torn in path.glob("log/*.torn"):
@@ -84,7 +89,7 @@ def verify(path: Path, *, deep: bool = True, progress: Progress | None = None) -
     return report
 
 
-def _check_document(path: Path, array: ArraySpec, report: Report) -> None:
+def _check_document(path: Location, array: ArraySpec, report: Report) -> None:
     """Checks an array's own `zarr.json`, by which readers go that know no consolidated metadata.
 
     Its length lags while a writer is at work; everything else never changes.
@@ -111,22 +116,27 @@ def _shards(snapshot: Snapshot) -> Iterator[tuple[ArraySpec, int, int]]:
             yield array, shard, min(array.rows, length - shard * array.rows)
 
 
-def _check_shard(path: Path, array: ArraySpec, shard: int, rows: int, report: Report, *, deep: bool) -> int:
+def _check_shard(
+    path: Location, array: ArraySpec, shard: int, rows: int, report: Report, *, deep: bool
+) -> int:
     file = path / array.path / array.key(shard)
     if 0 in array.shape:
         return 0
-    if not file.exists():
+    if not file.is_file():
         report.problems.append(f"The shard {array.path}/{file.name} is missing.")
         return 0
-    if deep:
+    if deep and isinstance(path, Path):
+        losses = look(path, array, shard, rows)
+        report.problems.extend([tell(losses)] if losses else [])
+    elif deep:
         try:
             ShardReader(path, array).check(shard, rows)
         except StrongbaxError as error:
             report.problems.append(str(error))
-    return file.stat().st_size
+    return size_of(file, deep=deep)
 
 
-def _check_attached(path: Path, report: Report, *, deep: bool) -> int:
+def _check_attached(path: Location, report: Report, *, deep: bool) -> int:
     count = 0
     for _, folder in attached_folders(path):
         count += 1
