@@ -29,6 +29,10 @@ class Resumable(Contents):
     @abstractmethod
     def _writing(self) -> Flusher: ...
 
+    @abstractmethod
+    def _own(self) -> Snapshot:
+        """Gives what is committed, without parts."""
+
     @property
     def resume_points(self) -> tuple[int, ...]:
         """Numbers of the resume points that are there, the oldest first."""
@@ -146,8 +150,7 @@ class Resumable(Contents):
         self, point: Point, buffer: Any, *, device: Any = None, like: Any = None, extra_like: Any = None
     ) -> tuple[Any, dict[str, Any]]:
         """Gives back a state as it was when a point was taken; arguments and errors as in `restore`."""
-        snapshot = self._now()
-        assert isinstance(snapshot, Snapshot)
+        snapshot = self._own()
         if point.length > snapshot.state.length:
             raise CorruptionError(
                 f"The resume point needs {point.length} steps of each stream, the vault {str(self.path)!r} "

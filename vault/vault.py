@@ -6,29 +6,28 @@ recorded steps, `read`, `vault[i]` and `load` give them back.
 
 import threading
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from . import blocks, states, verify
+from . import blocks, parts, states, verify
 from .create import create
 from .create_objects import create_objects
 from .describe import describe, treedef_of
-from .episodes import Ends, Episode
-from .errors import ClosedError
 from .flusher import Flusher
 from .location import Location, location_of
 from .reader import Snapshot, take_snapshot
-from .resumable import Resumable
 from .root import Root
 from .running import begin
+from .selected import Selected
+from .writable import Writable
 from .writer import Writer
 
 Mode = Literal["r", "a"]
 
 
-class Vault(Resumable):
+class Vault(Writable):
     """Steps of many streams and their episodes, on disk.
 
     Use `Vault.create` or `Vault.open`; a vault is a context manager that closes itself.
@@ -56,6 +55,7 @@ class Vault(Resumable):
         self._flusher = flusher
         self._treedef = treedef
         self._snapshot: Snapshot | None = None
+        self._union: Selected | None = None  # of a reader, where there are parts
         self._closed = False
         if flusher is not None:
             # A writer that is forgotten must not hold the lock; what it committed is in the log.
@@ -122,13 +122,25 @@ class Vault(Resumable):
 
     @classmethod
     def open(
-        cls, path: str | Location, mode: Mode = "r", *, storage: Mapping[str, Any] | None = None
+        cls,
+        path: str | Location,
+        mode: Mode = "r",
+        *,
+        part: str | None = None,
+        streams: int | None = None,
+        storage: Mapping[str, Any] | None = None,
     ) -> "Vault":
         """Opens a vault.
+
+        Read, a vault with parts is the union of them: the episodes that ended, those of the vault itself
+        first, then those of its parts by name, as one stream.
 
         Args:
           path: of the vault, or its URL: `s3://`, `gs://`, `memory://`, `https://`, `file://`.
           mode: "r" reads, without a lock, while others may write; "a" appends, as the only writer.
+          part: name of a part, to open that alone; with "a" it is made if it is not there. So many
+            processes write one vault at once, each its own part.
+          streams: `B` of a part that is made; the vault's by default.
           storage: how to reach an object store: "endpoint", "region", "credentials", or TensorStore's own
             names.
 
@@ -142,6 +154,13 @@ class Vault(Resumable):
         if mode not in ("r", "a"):
             raise ValueError(f"`mode` must be 'r' to read or 'a' to append: got {mode!r}.")
         where = location_of(path, storage)
+        if part is not None and mode == "a":
+            writer = parts.claim(where, part, streams)
+            return cls(writer.path, Flusher(writer))
+        if streams is not None:
+            raise ValueError("`streams` is for a part that is made: give `part` and mode='a' too.")
+        if part is not None:
+            where = where / parts.FOLDER / part
         if mode == "a":
             return cls(where, Flusher(Writer(where)))
         vault = cls(where, None)
@@ -175,90 +194,13 @@ class Vault(Resumable):
         self._check_open()
         if self._flusher is None:
             self._snapshot = take_snapshot(self.path)
+            self._union = parts.union(self.path, self._snapshot)
 
-    # -- writing
-
-    def write(
-        self,
-        state: Any,
-        *,
-        wait: bool = True,
-        on_gap: Literal["error", "record"] = "error",
-        continues: bool | None = None,
-    ) -> Any:
-        """Flushes what is new in a buffer's state.
-
-        The steps are durable when it returns, or, without `wait`, when the handle's `result` returns; the
-        state may be donated at once in both cases. The first flush after opening compares the steps that
-        the ring and the vault's end share: equal, and the ring goes on; different, and it is another
-        buffer whose steps are all new.
-
-        Args:
-          state: of any buffer with `experience` `[B, T, ...]`, `current_index` and `is_full`; with leading
-            axes where it is replicated or pmapped.
-          wait: whether to wait for the disk.
-          on_gap: "error", or "record" to note steps that were overwritten unseen and go on.
-          continues: where nothing can be compared: whether the ring goes on with what the vault holds.
-
-        Returns:
-          The steps a stream that were new, or with `wait=False` a `Handle`.
-
-        Raises:
-          GapError: if steps were overwritten before they were flushed; nothing is written.
-          ConflictError: if nothing tells whether the ring goes on with the vault.
-          ValueError: if the state's steps are not those of the vault.
-          StorageError: if the disk refuses; what was committed stays.
-        """
-        if on_gap not in ("error", "record"):
-            raise ValueError(f"`on_gap` must be 'error' or 'record': got {on_gap!r}.")
-        handle = self._writing().write(state, on_gap=on_gap, continues=continues, wait=wait)
-        return handle.result() if wait else handle
-
-    def append(self, episodes: Episode | Iterable[Episode]) -> int:
-        """Appends whole episodes, in one commit; the vault has one stream.
-
-        Returns:
-          The id of the first.
-
-        Raises:
-          ValueError: if an episode's leaves are not those of the vault.
-        """
-        items = [episodes] if isinstance(episodes, Episode) else list(episodes)
-        flusher = self._writing()
-        self._one_stream("append")
-        first = self.num_episodes
-        if items:
-            first += int(flusher.runs_now())
-            steps, ends = blocks.join_episodes(self.schema, items)
-            flusher.extend(steps, ends, cut_running=True)
-        return first
-
-    def extend(self, steps: Any, ends: Ends | None = None) -> None:
-        """Appends a block of steps, in one commit; episodes may begin, end and run on in it.
-
-        Args:
-          steps: leaves `[T, ...]`; the vault has one stream.
-          ends: where episodes end in the block; None: found by the roles.
-
-        Raises:
-          ValueError: if leaves or ends do not fit.
-        """
-        flusher = self._writing()
-        self._one_stream("extend")
-        leaves = blocks.leaves_of(self.schema, steps, "steps")
-        if ends is not None:
-            blocks.check_ends(self.schema, ends, len(next(iter(leaves.values()))))
-        flusher.extend({name: values[None] for name, values in leaves.items()}, ends)
-
-    def write_card(self, card: Mapping[str, Any], *, stats: bool = False) -> None:
-        """Replaces the card, facts about the dataset that JSON can hold; `stats` adds its leaves'."""
-        described = {name: leaf.to_dict() for name, leaf in self.stats().items()} if stats else {}
-        facts = dict(card) | ({"stats": described} if stats else {})
-        self._writing().write_card(blocks.checked_json(facts, "card"))
-
-    def seal(self) -> None:
-        """Moves everything committed from the log into shards, where every Zarr reader sees it."""
-        self._writing().seal()
+    @property
+    def parts(self) -> "dict[str, Vault]":
+        """The vault's parts by name, opened for reading."""
+        self._check_open()
+        return {path.name: Vault.open(path) for path in parts.part_paths(self.path)}
 
     def verify(self, *, deep: bool = True, progress: Any = None) -> verify.Report:
         """Checks the vault: every checksum (with `deep`), record, length and episode row.
@@ -272,35 +214,20 @@ class Vault(Resumable):
         """
         if self._flusher is not None:
             self._flusher.drain()
-        return verify.verify(self.path, deep=deep, progress=progress)
+        return parts.verify_all(self.path, deep=deep, progress=progress)
 
     # -- inside
 
-    def _now(self) -> Snapshot:
+    def _now(self) -> Snapshot | Selected:
+        own = self._own()
+        return own if self._union is None else self._union
+
+    def _own(self) -> Snapshot:
         self._check_open()
         if self._flusher is not None:
             self._snapshot = self._flusher.snapshot(self._snapshot)
         assert self._snapshot is not None
         return self._snapshot
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedError(f"The vault {str(self.path)!r} is closed. Open it again with `Vault.open`.")
-
-    def _writing(self) -> Flusher:
-        self._check_open()
-        if self._flusher is None:
-            raise ClosedError(
-                f"The vault {str(self.path)!r} is open for reading. Open it with mode='a' to write."
-            )
-        return self._flusher
-
-    def _one_stream(self, verb: str) -> None:
-        if self.streams != 1:
-            raise ValueError(
-                f"`{verb}` wants a vault of one stream: this one has {self.streams}. Flush a buffer's state "
-                "with `write`, or make the vault with streams=1."
-            )
 
 
 def _let_go(flusher: Flusher) -> None:
