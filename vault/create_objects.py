@@ -13,6 +13,7 @@ def create_objects(path: ObjectPath, root: Root, *, overwrite: bool = False) -> 
       AlreadyExistsError: if something stands at `path`, unless it is a vault and `overwrite`.
       StorageError: if the store does not answer, refuses, or overwrites what it was asked to create.
     """
+    path.check_writable()
     _make_free(path, overwrite=overwrite)
     arrays = {array.path: array.to_dict() for array in root.arrays()}
     nodes = {group: group_document() for group in group_paths(list(arrays))} | arrays

@@ -23,6 +23,7 @@ import numpy as np
 from . import log
 from .checksum import crc32c
 from .errors import LockedError, StorageError
+from .manifest import FILE as MANIFEST
 from .objects import ObjectPath, write_all
 from .root import FILE, LOCK, Root, document
 from .running import empty_rows
@@ -46,10 +47,7 @@ class ObjectJournal:
     holds_blocks = True
 
     def __init__(self, path: ObjectPath) -> None:
-        if not path.bucket.lists:
-            raise StorageError(
-                f"The vault {str(path)!r} is on a web server, which takes no writes. Open it with mode='r'."
-            )
+        path.check_writable()
         self._path, self._directory = path, path / log.DIRECTORY
         self.claimed = False
         self._session = secrets.token_bytes(_SESSION_BYTES)
@@ -76,7 +74,8 @@ class ObjectJournal:
         del root
         if not self.claimed:
             return
-        files = [self._directory / log.file_name(number) for number in self._older]
+        (self._path / MANIFEST).unlink()  # it will not hold any more
+        files = [self._file(number) for number in self._older]
         pending = [file.bucket.read(file.key, 0, log.HEADER.size) for file in files]
         for file, future in zip(files, pending, strict=True):
             try:

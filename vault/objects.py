@@ -20,7 +20,16 @@ _LOST = b""  # the generation that a refused write gives
 _PATIENCE = 60.0  # seconds for one request and its retries; a store that swallows packets answers never
 _REFUSALS = re.compile(
     "ABORTED|UNAVAILABLE|DEADLINE_EXCEEDED|PERMISSION_DENIED|UNAUTHENTICATED|RESOURCE_EXHAUSTED|[Cc]redential"
+    "|ignored by server"  # of a part that was asked for
 )
+_MENDS = {
+    "NoSuchBucket": "Make the bucket, or look at its name. ",
+    "PERMISSION_DENIED|UNAUTHENTICATED|[Cc]redential|code='40[13]'": "Look at the credentials: for s3 "
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or `storage={'credentials': …}`. ",
+    "ignored by server": "The web server must answer requests for a part of a file (Range); nginx does. ",
+    "CURL|retry attempts|UNAVAILABLE|resolve|did not answer": "Look whether it can be reached, and at "
+    "`storage={'endpoint': …}`. ",
+}
 _CACHED_BYTES = 64 << 20  # indexes of shards, which every short read needs
 
 
@@ -85,13 +94,10 @@ class Bucket:
 
 def storage_error(error: Exception, where: str, doing: str) -> StorageError:
     """Says in a sentence what an object store refused."""
-    text = str(error).split(" [source locations", maxsplit=1)[0][:300] or type(error).__name__
-    mend = "Nothing that was committed is lost."
-    if isinstance(error, TimeoutError) or re.search("CURL|retry attempts|UNAVAILABLE|resolve", text):
-        mend = "Look whether it can be reached, and at `storage={'endpoint': …}`. " + mend
-    elif re.search("PERMISSION_DENIED|UNAUTHENTICATED|[Cc]redential|HTTP response code: 40[13]", text):
-        mend = "Look at the credentials, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3. " + mend
-    return StorageError(f"Could not {doing} {where!r}: {text}. {mend}")
+    text = str(error) or "it did not answer"
+    mend = next((mend for pattern, mend in _MENDS.items() if re.search(pattern, text)), "")
+    said = text.split(" [", maxsplit=1)[0][:300]  # the rest is where in TensorStore, and the whole answer
+    return StorageError(f"Could not {doing} {where!r}: {said}. {mend}Nothing that was committed is lost.")
 
 
 def is_refusal(error: Exception) -> bool:
@@ -264,9 +270,17 @@ class ObjectPath:
         spec = _conditional(json.loads(self.bucket.spec), exact=False)
         return spec | {"path": f"{spec.get('path', '')}{self.key}/"}
 
-    def writable(self) -> bool:
-        """Says whether objects can be written there at all."""
-        return self.bucket.lists
+    def check_writable(self) -> None:
+        """Checks that objects can be written there at all.
+
+        Raises:
+          StorageError: on a web server.
+        """
+        if not self.bucket.lists:
+            raise StorageError(
+                f"{str(self)!r} is on a web server, which takes no writes. Open it with mode='r', or "
+                "write to a local path or a bucket."
+            )
 
 
 def write_all(contents: Mapping[ObjectPath, bytes]) -> None:
