@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         make_prioritised_trajectory_buffer,
         make_trajectory_buffer,
         make_trajectory_queue,
+        shard,
+        state_shardings,
     )
     from .converters import convert
     from .datasets.scores import normalized_score
@@ -52,6 +54,8 @@ __all__ = [
     "make_trajectory_buffer",
     "make_trajectory_queue",
     "normalized_score",
+    "shard",
+    "state_shardings",
     "vault",
 ]
 
@@ -69,6 +73,8 @@ _HOMES = {
         "make_prioritised_trajectory_buffer",
         "make_trajectory_buffer",
         "make_trajectory_queue",
+        "shard",
+        "state_shardings",
     ),
     "converters": ("convert",),
     "datasets": (),

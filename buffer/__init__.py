@@ -34,6 +34,7 @@ from .prioritised_flat_buffer import make_prioritised_flat_buffer
 from .prioritised_item_buffer import make_prioritised_item_buffer
 from .prioritised_trajectory_buffer import make_prioritised_trajectory_buffer
 from .return_to_go import return_to_go
+from .sharding import shard, state_shardings
 from .trajectory_buffer import make_trajectory_buffer, num_added
 from .trajectory_queue import make_trajectory_queue
 
@@ -67,6 +68,8 @@ __all__ = [
     "prioritised_trajectory_buffer",
     "return_to_go",
     "sample_and_add",
+    "shard",
+    "state_shardings",
     "steps_at",
     "sum_tree",
     "trajectory_buffer",

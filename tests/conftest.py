@@ -1,4 +1,4 @@
-"""Strict JAX, two CPU devices, hypothesis profiles: the ground that every test stands on."""
+"""Strict JAX, eight CPU devices, hypothesis profiles: the ground that every test stands on."""
 
 import os
 
@@ -6,7 +6,7 @@ import hypothesis
 import jax
 import pytest
 
-jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

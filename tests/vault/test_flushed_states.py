@@ -108,11 +108,10 @@ def test_leading_axes_are_streams(tmp_path, axes):
 
 def test_a_state_sharded_over_devices_is_flushed(tmp_path):
     """A pmapped state, one replica on each of two devices, is flushed whole."""
-    assert jax.device_count() == 2
     ring, source = Ring(4, CAPACITY), Source(4)
     ring.add(source.steps(8))
     plain = ring.state()
-    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("d",))
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("d",))
     put = functools.partial(jax.device_put, device=jax.NamedSharding(mesh, jax.P("d")))
     state = TrajectoryBufferState(
         experience={name: put(x.reshape(2, 2, *x.shape[1:])) for name, x in plain.experience.items()},
