@@ -2,33 +2,26 @@
 
 Batch number `s` is a function of the seed and `s` alone. So a loader's state is one integer, processes share
 a batch without a word, and the windows are those that the episode buffer draws of the same view in memory.
+A process draws the whole batch, which is a few numbers, and reads the windows that are its own.
 
 Letters: `N` batch, `W` window in steps.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from . import draws
 from .choices import checked_seed
-from .dtypes import NpArray
-from .gather import Windows
-from .loading import (
-    Wanted,
-    _check_jax,  # pyright: ignore[reportPrivateUsage] - one way to bring leaves to a device
-    _hang,  # pyright: ignore[reportPrivateUsage]
-    _to_device,  # pyright: ignore[reportPrivateUsage]
-)
+from .placement import box_of, check_jax, hang, put, to_device
 from .sample import WindowSample
-from .schema import Leaf
 from .selected import Selected
-from .store import aligned_empty
 from .weights import weighed
+from .window_reader import WindowReader
 from .windows import Drawn, Short, checked, draw, draw_epoch, draw_grouped
 
 
@@ -43,7 +36,7 @@ class Plan:
     weights: Any = "windows"
     epochs: bool = False
     seed: int = 0
-    shard: tuple[int, int] = (0, 1)
+    shard: tuple[int, int] | Literal["process"] = (0, 1)
     next_observation: bool = False
     leaves: Sequence[str] | None = None
     prefetch: int = 2
@@ -53,7 +46,9 @@ class Plan:
 class Loader:
     """Batches of windows of a view's episodes.
 
-    Iterating gives batch `step`, `step + 1`, … without end, prepared ahead by threads.
+    Iterating gives batch `step`, `step + 1`, … without end, read and moved to the devices ahead by threads.
+    They end when the iteration does: at a `break`, when the iterator is closed or given up. What fails in a
+    thread is raised where its batch was due.
 
     Attributes:
       step: number of the batch that comes next: all there is to save, and to set before iterating.
@@ -68,19 +63,19 @@ class Loader:
     """
 
     def __init__(self, selected: Selected, plan: Plan, treedef: Any = None) -> None:
-        table = selected.episodes()
-        self._selected, self._plan = selected, plan
-        self._index = checked(table["length"], plan.window, plan.stride, plan.short)
-        self._tree = weighed(plan.weights, selected, self._index)
+        index = checked(selected.where["length"], plan.window, plan.stride, plan.short)
+        self._plan, self._index, self._treedef = plan, index, treedef
+        self._tree = weighed(plan.weights, selected, index)
         self._grouped = not (isinstance(plan.weights, str) and plan.weights == "windows")
-        self._part = _part(plan)
-        self._wanted = Wanted(0, 0, plan.leaves, plan.device, treedef)
-        self._leaves = [selected.schema.leaf(name) for name in self._wanted.names(selected.schema)]
+        begin, end = _part(plan)
+        self._box = box_of(plan.device, (end - begin, plan.window))
+        self._rows = slice(begin + self._box.first[0], begin + self._box.first[1])
+        self._reader = WindowReader(selected, index, plan.leaves, next_observation=plan.next_observation)
         self._key = draws.key(checked_seed(plan.seed, "seed"))
-        if plan.epochs and (self._grouped or self._index.total > draws.MAX_SHUFFLED):
+        if plan.epochs and (self._grouped or index.total > draws.MAX_SHUFFLED):
             raise ValueError(
                 "`epochs` must go with weights='windows' and at most 2**31 - 1 windows: got "
-                f"{plan.weights!r} and {self._index.total} windows. Draw with replacement."
+                f"{plan.weights!r} and {index.total} windows. Draw with replacement."
             )
         self.step = 0
 
@@ -98,45 +93,59 @@ class Loader:
         return -(-self.num_windows // self._plan.batch_size)
 
     def __iter__(self) -> Iterator[WindowSample]:
+        import jax
+
+        # Of this thread, which may have been told another than its threads.
+        device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue] - made by JAX
+
+        def moved(step: int) -> WindowSample:
+            with jax.default_device(device):
+                return self.batch(step)
+
+        return self._ahead(moved)
+
+    def numpy(self) -> Iterator[WindowSample]:
+        """Iterates over the same batches as NumPy, dtypes as they were written, without a device."""
+        return self._ahead(self.batch_numpy)
+
+    def _ahead(self, make: Callable[[int], WindowSample]) -> Iterator[WindowSample]:
+        """Yields batches from `step` on, made ahead by threads that last as long as the iteration."""
         with ThreadPoolExecutor(max(1, self._plan.prefetch), "strongbax-loader") as pool:
             ahead: deque[Future[WindowSample]] = deque()
             ask = self.step
             try:
                 while True:
                     while len(ahead) <= self._plan.prefetch:
-                        ahead.append(pool.submit(self.batch_numpy, ask))
+                        ahead.append(pool.submit(make, ask))
                         ask += 1
                     sample = ahead.popleft().result()
                     self.step += 1
-                    yield self._moved(sample)
+                    yield sample
             finally:
                 pool.shutdown(cancel_futures=True)
 
     def batch(self, step: int) -> WindowSample:
-        """Gives a batch on the device, by its number."""
+        """Gives a batch on the devices, by its number.
+
+        Where `device` is a sharding over several processes, every process asks for the same batch, and has
+        of the global arrays what its devices hold.
+
+        Raises:
+          TypeError: if JAX cannot hold a leaf.
+          ValueError: if integers do not fit the 32 bits that JAX runs with.
+        """
         return self._moved(self.batch_numpy(step))
 
     def batch_numpy(self, step: int) -> WindowSample:
-        """Gives a batch as NumPy, by its number, from 0 on; dtypes as they were written."""
+        """Gives what this process makes of a batch as NumPy, by its number; dtypes as they were written.
+
+        Raises:
+          ValueError: if `step` is negative.
+          CorruptionError: if a shard is missing or damaged.
+        """
         if step < 0:
             raise ValueError(f"`step` must be at least 0: got {step}.")
-        drawn = self._draw(step).part(*self._part)
-        length, ends = self._plan.window, self._index.lengths[drawn.episode]
-        steps = np.minimum(ends - drawn.first, length)
-        lead = length - steps if self._plan.short == "pad_left" else np.zeros_like(steps)
-        place = np.arange(length) - lead[:, None]
-        mask = (place >= 0) & (place < steps[:, None])
-        windows = self._selected.place(drawn.episode, drawn.first, steps, lead)
-        values = [self._gathered(leaf, drawn.episode, windows, mask) for leaf in self._leaves]
-        following = self._following(drawn, windows, mask) if self._plan.next_observation else (None, None)
-        return WindowSample(
-            experience=self._hung(values),
-            mask=mask & drawn.counts[:, None],
-            step_in_episode=np.where(mask, drawn.first[:, None] + place, 0).astype(np.int32),
-            indices=self._selected.starts[drawn.episode] + drawn.first,
-            next_observation=following[0],
-            next_mask=following[1],
-        )
+        return self._reader.read(self._draw(step).part(self._rows))
 
     def _draw(self, step: int) -> Drawn:
         count = self._plan.batch_size
@@ -147,70 +156,46 @@ class Loader:
             return draw_grouped(self._index, key, count, self._tree)
         return draw(self._index, key, count)
 
-    def _gathered(self, leaf: Leaf, episode: NpArray, windows: Windows, mask: NpArray) -> NpArray:
-        out = aligned_empty((*mask.shape, *leaf.shape), leaf.dtype)
-        self._selected.gather(leaf.name, episode, windows, out)
-        if not mask.all():
-            out[~mask] = np.zeros((), leaf.dtype)
-        return out
-
-    def _following(self, drawn: Drawn, windows: Windows, mask: NpArray) -> tuple[dict[str, NpArray], NpArray]:
-        """Gives what each step led to: the next step's row, or the episode's final row."""
-        left = self._index.lengths[drawn.episode] - drawn.first - (windows.high - windows.low)
-        high = windows.high + (left > 0)  # the last step's successor, where the episode goes on
-        after = Windows(windows.stream, windows.row + 1, windows.low + 1, high, windows.place)
-        there = mask.copy()
-        at = np.flatnonzero(left == 0)
-        last = windows.high[at] - 1 - windows.row[at]
-        there[at, last] = False
-        known = self._selected.where["final_known"][drawn.episode[at]]
-        out: dict[str, NpArray] = {}
-        for name in self._selected.schema.finals:
-            leaf = self._selected.schema.leaf(name)
-            rows = out[name] = self._gathered(leaf, drawn.episode, after, there)
-            flat = rows.reshape(-1, *leaf.shape)
-            places = (at * self._plan.window + last)[known]
-            self._selected.gather_finals(name, drawn.episode[at][known], flat, places)
-        there[at[known], last[known]] = True
-        return out, there & drawn.counts[:, None]
-
-    def _hung(self, values: list[Any]) -> Any:
-        if self._plan.leaves is not None:
-            return dict(zip(self._plan.leaves, values, strict=True))
-        return self._selected.schema.tree.rebuild(values)
-
     def _moved(self, sample: WindowSample) -> WindowSample:
-        """Moves a batch to the device."""
+        """Moves a batch to the devices."""
         import jax
 
-        schema = self._selected.schema
-        _check_jax(schema, [leaf.name for leaf in self._leaves])
-        tree = jax.tree_util.tree_leaves(sample.experience)
-        names = [leaf.name for leaf in self._leaves]
-        arrays = dict(zip(names, tree, strict=True)) if self._plan.leaves is None else sample.experience
-        put = {
-            "mask": sample.mask,
-            "step_in_episode": sample.step_in_episode,
-            "indices": sample.indices.astype(jax.dtypes.canonicalize_dtype(np.int64)),
-            "next_mask": sample.next_mask,
-        }
-        moved = {name: jax.device_put(value, self._plan.device) for name, value in put.items()}
-        following = sample.next_observation
+        schema, device, box = self._reader.selected.schema, self._plan.device, self._box
+        arrays, following = self._reader.values(sample.experience), sample.next_observation
+        check_jax(schema, list(arrays))
+        values = to_device(schema, arrays, device, box)
         if following is not None:
-            following = dict(zip(following, _to_device(schema, following, self._plan.device), strict=True))
-        experience = _hang(schema, _to_device(schema, arrays, self._plan.device), self._wanted)
-        return WindowSample(experience=experience, next_observation=following, **moved)
+            following = dict(zip(following, to_device(schema, following, device, box), strict=True))
+        return WindowSample(
+            experience=hang(schema, values, self._treedef, self._plan.leaves),
+            mask=put(sample.mask, device, box),
+            step_in_episode=put(sample.step_in_episode, device, box),
+            indices=put(sample.indices.astype(jax.dtypes.canonicalize_dtype(np.int64)), device, box),
+            next_observation=following,
+            next_mask=None if sample.next_mask is None else put(sample.next_mask, device, box),
+        )
 
 
 def _part(plan: Plan) -> tuple[int, int]:
-    """Gives the part of a batch that this process makes."""
+    """Gives which windows of a batch are this loader's, from and to."""
     if plan.batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1: got {plan.batch_size}.")
-    number, count = plan.shard
+    number, count = _process() if plan.shard == "process" else plan.shard
     if not 0 <= number < count or plan.batch_size % count:
         raise ValueError(
-            f"`shard` must be (i, n) with 0 <= i < n, and n must divide `batch_size`: got {plan.shard} for "
-            f"{plan.batch_size}."
+            "`shard` must be (i, n) with 0 <= i < n, and n must divide `batch_size`: got "
+            f"{(number, count)} for {plan.batch_size}."
+        )
+    if count > 1 and not getattr(plan.device, "is_fully_addressable", True):
+        raise ValueError(
+            "`shard` must be left out where `device` is a sharding over several processes: that says already "
+            "which windows are whose."
         )
     share = plan.batch_size // count
     return number * share, (number + 1) * share
+
+
+def _process() -> tuple[int, int]:
+    import jax
+
+    return jax.process_index(), jax.process_count()

@@ -4,8 +4,7 @@ A step lies where the ring would have put it, step `t` in slot `t % T`, and the 
 the vault holds: so a ring that was loaded from a vault's end goes on with it when it is flushed again.
 """
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +13,9 @@ import numpy as np
 from .committed import Committed
 from .dtypes import NpArray
 from .history import Ring
-from .schema import Leaf, Schema
-from .states import order_of
+from .placement import abstract, box_of, check_jax, hang, replicated, to_device
+from .schema import Schema
 from .store import aligned_empty
-
-_INT32 = np.iinfo(np.int32)
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,9 @@ def load_buffer(snapshot: Committed, buffer: Any, wanted: Wanted) -> Any:
     import jax
 
     schema = snapshot.schema
-    _check_jax(schema, wanted.names(schema))
-    example = _hang(schema, [_abstract(schema.leaf(name)) for name in wanted.names(schema)], wanted)
+    names = wanted.names(schema)
+    check_jax(schema, names)
+    example = hang(schema, [abstract(schema.leaf(name)) for name in names], wanted.treedef, wanted.leaves)
     if not callable(getattr(buffer, "init", None)):
         raise TypeError(
             f"`buffer` must be a buffer, as `make_flat_buffer` makes it: got {type(buffer).__name__}."
@@ -74,55 +72,61 @@ def load_buffer(snapshot: Committed, buffer: Any, wanted: Wanted) -> Any:
     experience = _experience(snapshot, ring, wanted)
     if callable(getattr(buffer, "index", None)):
         starts, ends = _bounds(snapshot, ring, wanted)
-        return jax.jit(buffer.index)(_uniform(experience, ring), starts=starts, ends=ends)
-    return _filled(template, experience, ring)
+        return jax.jit(buffer.index)(_uniform(experience, ring, wanted), starts=starts, ends=ends)
+    return _filled(template, experience, ring, wanted)
 
 
 def load_trajectory(snapshot: Committed, wanted: Wanted) -> Any:
     """Makes the state that Flashbax's `Vault.read` gives: full, with its next step in slot 0."""
-    import jax.numpy as jnp
-
     from ..buffer.trajectory_buffer import TrajectoryBufferState
 
     steps = wanted.stop - wanted.start
-    _check_jax(snapshot.schema, wanted.names(snapshot.schema))
-    return TrajectoryBufferState(
-        experience=_experience(snapshot, Ring(steps, 0, steps, steps), wanted),
-        current_index=jnp.asarray(0, jnp.int32),
-        is_full=jnp.asarray(steps > 0),
-        laps=jnp.asarray(int(steps > 0), jnp.int32),
-    )
+    check_jax(snapshot.schema, wanted.names(snapshot.schema))
+    ring = Ring(steps, 0, steps, steps)
+    cursor = _cursor(0, steps > 0, int(steps > 0), wanted)
+    return TrajectoryBufferState(experience=_experience(snapshot, ring, wanted), **cursor)
 
 
 def _experience(snapshot: Committed, ring: Ring, wanted: Wanted) -> Any:
-    """Reads the steps into the ring's slots and moves them to the device."""
+    """Reads what this process needs of the steps into the ring's slots, and moves it to the devices."""
     schema = snapshot.schema
     leaves = [schema.leaf(name) for name in wanted.names(schema)]
-    shapes = {leaf.name: (schema.streams, ring.capacity, *leaf.shape) for leaf in leaves}
-    arrays = {leaf.name: aligned_empty(shapes[leaf.name], leaf.dtype) for leaf in leaves}
+    box = box_of(wanted.device, (schema.streams, ring.capacity))
+    (first, last), (begin, end) = box.first, box.second
+    shape = (last - first, end - begin)
+    arrays = {leaf.name: aligned_empty((*shape, *leaf.shape), leaf.dtype) for leaf in leaves}
     row = wanted.start
     for low, high in ring.slots(ring.count - ring.held, ring.count):
-        parts = {name: values[:, low:high] for name, values in arrays.items()}
-        snapshot.read_leaves(tuple(parts), row, row + high - low, outs=parts)
+        start, stop = max(low, begin), min(high, end)
+        if start < stop:
+            parts = {name: values[:, start - begin : stop - begin] for name, values in arrays.items()}
+            at = row + start - low
+            snapshot.read_leaves(tuple(parts), at, at + stop - start, slice(first, last), outs=parts)
         row += high - low
-    if ring.held < ring.capacity:
+    if ring.held < end:
         for values in arrays.values():
-            values[:, ring.held :] = np.zeros((), values.dtype)
-    return _hang(schema, _to_device(schema, arrays, wanted.device), wanted)
+            values[:, max(0, ring.held - begin) :] = np.zeros((), values.dtype)
+    return hang(schema, to_device(schema, arrays, wanted.device, box), wanted.treedef, wanted.leaves)
 
 
-def _uniform(experience: Any, ring: Ring) -> Any:
+def _uniform(experience: Any, ring: Ring, wanted: Wanted) -> Any:
     """The state of a trajectory buffer."""
-    import jax.numpy as jnp
-
     from ..buffer.trajectory_buffer import TrajectoryBufferState
 
-    return TrajectoryBufferState(
-        experience=experience,
-        current_index=jnp.asarray(ring.index, jnp.int32),
-        is_full=jnp.asarray(ring.held == ring.capacity),
-        laps=jnp.asarray(ring.count // ring.capacity, jnp.int32),
-    )
+    cursor = _cursor(ring.index, ring.held == ring.capacity, ring.count // ring.capacity, wanted)
+    return TrajectoryBufferState(experience=experience, **cursor)
+
+
+def _cursor(index: int, full: bool, laps: int, wanted: Wanted) -> dict[str, Any]:
+    """Where a ring stands, on every device that the steps lie on."""
+    import jax.numpy as jnp
+
+    fields = {
+        "current_index": jnp.asarray(index, jnp.int32),
+        "is_full": jnp.asarray(full),
+        "laps": jnp.asarray(laps, jnp.int32),
+    }
+    return {name: replicated(value, wanted.device) for name, value in fields.items()}
 
 
 def _bounds(snapshot: Committed, ring: Ring, wanted: Wanted) -> tuple[NpArray, NpArray]:
@@ -142,18 +146,13 @@ def _bounds(snapshot: Committed, ring: Ring, wanted: Wanted) -> tuple[NpArray, N
     return starts, ends
 
 
-def _filled(template: Any, experience: Any, ring: Ring) -> Any:
+def _filled(template: Any, experience: Any, ring: Ring, wanted: Wanted) -> Any:
     import jax
-    import jax.numpy as jnp
 
-    full = ring.held == ring.capacity
-    fields: dict[str, Any] = {
-        "experience": experience,
-        "current_index": jnp.asarray(ring.index, jnp.int32),
-        "is_full": jnp.asarray(full),
-    }
-    if getattr(template, "laps", None) is not None:
-        fields["laps"] = jnp.asarray(ring.count // ring.capacity, jnp.int32)
+    fields = _cursor(ring.index, ring.held == ring.capacity, ring.count // ring.capacity, wanted)
+    fields["experience"] = experience
+    if getattr(template, "laps", None) is None:
+        del fields["laps"]
     state = template.replace(**fields)
     abstract = [x for x in jax.tree_util.tree_leaves(state) if isinstance(x, jax.ShapeDtypeStruct)]
     if abstract:
@@ -162,76 +161,3 @@ def _filled(template: Any, experience: Any, ring: Ring) -> Any:
             f"has {len(abstract)} arrays that the vault does not hold."
         )
     return state
-
-
-def _to_device(schema: Schema, leaves: Mapping[str, NpArray], device: Any) -> list[Any]:
-    """Moves NumPy leaves to a device; on a CPU an aligned leaf is taken over without a copy.
-
-    Raises:
-      TypeError: for a leaf that JAX cannot hold.
-      ValueError: for integers that do not fit 32 bits while JAX runs without 64.
-    """
-    import jax
-
-    narrowed = (
-        [n for n, v in leaves.items() if jax.dtypes.canonicalize_dtype(v.dtype) != v.dtype] if leaves else []
-    )
-    for name in narrowed:
-        values = leaves[name]
-        if (
-            values.dtype.kind in "iu"
-            and values.size
-            and not _INT32.min <= values.min() <= values.max() <= _INT32.max
-        ):
-            raise ValueError(
-                f"The leaf {name!r} is {values.dtype} and does not fit the 32 bits that JAX runs with. "
-                "Set `jax.config.update('jax_enable_x64', True)`, or leave it out with `leaves=`."
-            )
-    if narrowed:
-        warnings.warn(
-            f"The leaves {narrowed} have 64 bits and JAX runs with 32: they are narrowed. Set "
-            "`jax.config.update('jax_enable_x64', True)` to keep them, or read them with `read_numpy`.",
-            UserWarning,
-            stacklevel=6,
-        )
-    moved: list[Any] = []
-    for name, values in leaves.items():
-        prng = schema.leaf(name).prng
-        array = jax.device_put(values, device)
-        moved.append(jax.random.wrap_key_data(array, impl=prng) if prng else array)
-    return moved
-
-
-def _check_jax(schema: Schema, names: Sequence[str]) -> None:
-    """Checks that JAX can hold the leaves.
-
-    Raises:
-      TypeError: naming those it cannot.
-    """
-    wrong = [name for name in names if schema.leaf(name).dtype.kind in "SUmM"]
-    if wrong:
-        raise TypeError(
-            f"JAX cannot hold the leaves {wrong}: they are strings or datetimes. Leave them out with "
-            "`leaves=`, or read them with `read_numpy`."
-        )
-
-
-def _hang(schema: Schema, values: list[Any], wanted: Wanted) -> Any:
-    """Hangs values, in the order of the names, in the containers that are known."""
-    if wanted.leaves is not None:
-        return dict(zip(wanted.leaves, values, strict=True))
-    if wanted.treedef is None:
-        return schema.tree.rebuild(values)
-    import jax
-
-    order = order_of(wanted.treedef, schema)
-    placed = [values[order.index(place)] for place in range(len(values))]
-    return jax.tree_util.tree_unflatten(wanted.treedef, placed)
-
-
-def _abstract(leaf: Leaf) -> Any:
-    import jax
-
-    if leaf.prng is not None:
-        return jax.eval_shape(lambda: jax.random.key(0, impl=leaf.prng))
-    return jax.ShapeDtypeStruct(leaf.shape, jax.dtypes.canonicalize_dtype(leaf.dtype))

@@ -245,14 +245,15 @@ class Snapshot:
     def _reader(self, name: str) -> ShardReader:
         if name not in self._readers:
             array = self.schema.step_array(self.schema.leaf(name), self.root.length)
-            self._readers[name] = ShardReader(self.path, array, checked=self._checked)
+            made = ShardReader(self.path, array, checked=self._checked)
+            return self._readers.setdefault(name, made)  # threads may ask at once
         return self._readers[name]
 
     def _final_reader(self, name: str) -> ShardReader:
         key = f"final/{name}"
         if key not in self._readers:
             array = self.schema.final_array(self.schema.leaf(name), self.root.episodes)
-            self._readers[key] = ShardReader(self.path, array)
+            return self._readers.setdefault(key, ShardReader(self.path, array))
         return self._readers[key]
 
     def _sealed_rows(self) -> Rows:

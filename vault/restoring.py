@@ -13,10 +13,11 @@ import numpy as np
 from .dtypes import NpArray
 from .flusher import Place
 from .history import Ring
+from .placement import abstract, hang
 from .plain import pack, unpack
 from .reader import Snapshot
 from .resume_point import Point, Steps, values_of
-from .schema import Leaf, Schema
+from .schema import Schema
 from .spans import outside
 from .states import Held, order_of
 from .store import aligned_empty
@@ -73,9 +74,7 @@ def state_of(
     schema = snapshot.schema
     if not callable(getattr(buffer, "init", None)):
         raise TypeError(f"`buffer` must be a buffer, as it was made first: got {type(buffer).__name__}.")
-    template = jax.eval_shape(
-        buffer.init, _hang(schema, [_abstract(leaf) for leaf in schema.leaves], treedef)
-    )
+    template = jax.eval_shape(buffer.init, hang(schema, [abstract(leaf) for leaf in schema.leaves], treedef))
     experience = getattr(template, "experience", None) if point.steps else None
     wanted_leaves = list(_leaves(template, experience))
     _check_names({name for name, _ in wanted_leaves}, set(point.state))
@@ -83,7 +82,7 @@ def state_of(
     for name, leaf in wanted_leaves:
         _check_leaf(name, leaf, values[name])
     if point.steps is not None:
-        values[_EXPERIENCE] = _hang(schema, _experience(point, point.steps, snapshot, to_jax), treedef)
+        values[_EXPERIENCE] = hang(schema, _experience(point, point.steps, snapshot, to_jax), treedef)
     paths, form = jax.tree_util.tree_flatten_with_path(template, is_leaf=_is_leaf(experience))
     leaves = [
         values[_EXPERIENCE if leaf is experience and leaf is not None else name_of(path)]
@@ -170,24 +169,6 @@ def _experience(
         out = out.reshape(*steps.axes, streams, steps.capacity, *leaf.shape)
         leaves.append(out if steps.leaves[leaf.name]["as"] == "numpy" else to_jax(out, leaf.prng))
     return leaves
-
-
-def _hang(schema: Schema, values: list[Any], treedef: Any) -> Any:
-    """Hangs one value a leaf in the containers that are known."""
-    if treedef is None:
-        return schema.tree.rebuild(values)
-    import jax
-
-    order = order_of(treedef, schema)
-    return jax.tree_util.tree_unflatten(treedef, [values[order.index(n)] for n in range(len(values))])
-
-
-def _abstract(leaf: Leaf) -> Any:
-    import jax
-
-    if leaf.prng is not None:
-        return jax.eval_shape(lambda: jax.random.key(0, impl=leaf.prng))
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
 
 
 def _check_names(wanted: set[str], kept: set[str]) -> None:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .choices import Choices
 from .describe import treedef_of
@@ -35,7 +35,7 @@ class Sampled(Choices):
         weights: Any = "windows",
         epochs: bool = False,
         seed: int = 0,
-        shard: tuple[int, int] = (0, 1),
+        shard: tuple[int, int] | Literal["process"] = (0, 1),
         next_observation: bool = False,
         leaves: Sequence[str] | None = None,
         prefetch: int = 2,
@@ -56,11 +56,13 @@ class Sampled(Choices):
             it: an episode by that, then its windows. Returns take one read of all rewards.
           epochs: draw without replacement, every window once an epoch.
           seed: from 0 to `2**32 - 1`.
-          shard: `(i, n)`: of every batch the `i`-th of `n` parts, one for each process.
+          shard: `(i, n)`: of every batch the `i`-th of `n` parts, one for each process; `"process"`: by the
+            number of the JAX process.
           next_observation: also give what each step led to.
           leaves: names of leaves; all by default.
           prefetch: batches to prepare ahead, each by a thread.
-          device: a JAX device or sharding; JAX's default by default.
+          device: a JAX device or sharding; JAX's default by default. By a sharding, also over the devices of
+            several processes, batches are global arrays, of which each process reads what it holds.
           like: an example of a step, for its container types.
 
         Raises:

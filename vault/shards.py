@@ -16,6 +16,7 @@ from .items import copy_items, items_of
 from .jobs import LONG_BYTES, Job, run_all
 from .location import Location
 from .objects import ObjectPath, is_refusal, storage_error
+from .once import once
 from .shard_file import Damaged, ShardFile
 from .store import open_store, read_into, read_many, read_rows
 
@@ -35,7 +36,7 @@ class ShardReader:
         self.array = array
         self._root, self._checked = root, checked
         self.mapped = array.codec == NONE and isinstance(root, Path)
-        self._file = functools.cache(self._open)
+        self._file = once(self._open)
         self._places: NpArray | None = None  # of inner chunks in memory, [shards, groups, chunks]
         self._lock = threading.Lock()
         self._store = functools.cache(lambda: open_store(root, array))

@@ -41,9 +41,9 @@ class Drawn:
     first: NpArray
     counts: NpArray
 
-    def part(self, start: int, stop: int) -> "Drawn":
+    def part(self, rows: slice) -> "Drawn":
         """Gives some of them."""
-        return Drawn(self.episode[start:stop], self.first[start:stop], self.counts[start:stop])
+        return Drawn(self.episode[rows], self.first[rows], self.counts[rows])
 
 
 @dataclass(frozen=True)
