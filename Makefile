@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 XDIST ?= 2
 
-.PHONY: demo test heavy flashbax lint types bench docs format clean
+.PHONY: demo test heavy ceph flashbax lint types bench docs format clean
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -20,8 +20,12 @@ demo: .venv/.demo
 test: .venv/.test
 	$(BIN)/python -m pytest -n $(XDIST) -m "not heavy"
 
-heavy: .venv/.test .venv/.bench
+heavy: .venv/.test .venv/.bench .venv/.ray
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m heavy --ignore=tests/flashbax
+
+# Vaults on a real object store; needs Debian's radosgw, ceph-mon, ceph-osd and ceph-common.
+ceph: .venv/.test
+	$(BIN)/python -m pytest -m heavy tests/vault/test_ceph.py
 
 # Flashbax's own tests in full, unchanged, on our modules (an hour on one core), and its faults, which are not ours.
 flashbax: .venv/.test

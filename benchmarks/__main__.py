@@ -15,6 +15,7 @@ from . import (
     facts,
     flush,
     frames,
+    growth,
     machine,
     orders,
     outside_jit,
@@ -23,6 +24,7 @@ from . import (
     resume,
     table,
     windows,
+    writers,
 )
 from .measure import Work
 from .peers import FLASHBAX, installed
@@ -37,6 +39,8 @@ FAMILIES: dict[str, tuple[Measure, ...]] = {
     "prioritised": (prioritised.measure,),
     "episodes": (episode_windows.measure,),
     "calls": (outside_jit.measure,),
+    "growth": (growth.measure,),
+    "writers": (writers.measure,),
 }
 _ALL = [family for family in FAMILIES if family != "prioritised"]  # which `buffers` has within it
 
