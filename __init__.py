@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .buffer import (
         flashbax_alias,
         importance_weights,
+        in_host_memory,
         make_episode_buffer,
         make_flat_buffer,
         make_item_buffer,
@@ -44,6 +45,7 @@ __all__ = [
     "datasets",
     "flashbax_alias",
     "importance_weights",
+    "in_host_memory",
     "make_episode_buffer",
     "make_flat_buffer",
     "make_item_buffer",
@@ -64,6 +66,7 @@ _HOMES = {
     "buffer": (
         "flashbax_alias",
         "importance_weights",
+        "in_host_memory",
         "make_episode_buffer",
         "make_flat_buffer",
         "make_item_buffer",

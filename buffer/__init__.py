@@ -23,6 +23,7 @@ from .episode_steps import places_of, steps_at
 from .flat_buffer import make_flat_buffer
 from .frame_stack import frame_stack
 from .hindsight import hindsight_goals
+from .host_memory import in_host_memory
 from .importance import importance_weights
 from .item_buffer import make_item_buffer
 from .layout import BatchMismatchError
@@ -48,6 +49,7 @@ __all__ = [
     "frame_stack",
     "hindsight_goals",
     "importance_weights",
+    "in_host_memory",
     "item_buffer",
     "make_episode_buffer",
     "make_flat_buffer",

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from .host_memory import OnHost
 from .shares import WHOLE, OnShares
 from .trajectory_buffer import BufferSample, BufferState, TrajectoryBuffer
 
@@ -52,6 +53,8 @@ def sample_and_add(
     if isinstance(buffer.sample, OnShares) and isinstance(buffer.add, OnShares):
         return _on_shares(buffer, buffer.sample, buffer.add, state, rng_key, batch)
     sample = buffer.sample(state, rng_key)
+    if isinstance(buffer.sample, OnHost):  # two programs, which run in their order
+        return buffer.add(state, batch), sample
     ordered: Any = dataclasses.replace(state, current_index=_after(sample, state.current_index))
     return buffer.add(ordered, batch), sample
 
