@@ -10,6 +10,7 @@ from . import log
 from .errors import AlreadyExistsError, LockedError
 from .files import Lock, make_directories, storage_errors, sync_directory, write_new
 from .root import FILE, LOCK, Root, document, group_document, group_paths
+from .schema_copy import GROUP, with_schema
 
 ASIDE = ".creating-"
 _OLD = ".old"  # suffix of what was overwritten
@@ -115,6 +116,7 @@ def fill(folder: Path, root: Root) -> None:
     (folder / log.DIRECTORY).mkdir()
     for path in nodes:
         (folder / path).mkdir()
+    nodes[GROUP] = with_schema(root)
     for path, node in nodes.items():
         write_new(folder / path / FILE, document(node))
     write_new(folder / FILE, root.encode())

@@ -12,17 +12,14 @@ import numpy as np
 from . import log
 from .dtypes import NpArray
 from .episodes import EpisodeTable, Rows, join_rows
-from .errors import CorruptionError
 from .gather import Windows, gather
 from .jobs import Job, run_all
 from .location import Location
-from .root import Gap, Root, read_bytes
+from .root import Gap, Root
 from .running import begin, empty_rows
 from .shards import ShardReader
 from .store import aligned_empty
 from .tail import State
-
-_ATTEMPTS = 1000  # a writer seals at most a few times a second; this is never reached
 
 
 @dataclass(frozen=True)
@@ -88,20 +85,23 @@ class Snapshot:
 
         So every step is an episode's. The cut episodes are the last ones of the table.
         """
-        runs, leaves = self.running(), [self.schema.leaf(name) for name in self.schema.finals]
-        count = runs.num_rows
-        cut = Rows(
-            {name: runs[name] for name in self.schema.column_dtypes},
-            {leaf.name: np.zeros((count, *leaf.shape), leaf.dtype) for leaf in leaves},
-            [b"{}"] * count,
-        )
+        cut = self.cut_rows()
         state = replace(
             self.state,
-            episodes=self.state.episodes + count,
+            episodes=self.state.episodes + len(cut),
             running=begin(self.schema, self.state.length),
         )
         rows = [*self._rows, cut]
         return Snapshot(self.path, self.root, self._pieces, rows, state, self.gaps, checked=self._checked)
+
+    def cut_rows(self) -> Rows:
+        """Gives the running episodes with a step as rows of episodes that were cut."""
+        runs, leaves = self.running(), [self.schema.leaf(name) for name in self.schema.finals]
+        return Rows(
+            {name: runs[name] for name in self.schema.column_dtypes},
+            {leaf.name: np.zeros((runs.num_rows, *leaf.shape), leaf.dtype) for leaf in leaves},
+            [b"{}"] * runs.num_rows,
+        )
 
     def read(
         self,
@@ -272,18 +272,7 @@ class Snapshot:
 
 def take_snapshot(path: Location) -> Snapshot:
     """Reads the newest committed state of a vault that somebody may be writing."""
-    data = read_bytes(path)
-    for _ in range(_ATTEMPTS):
-        root, before = Root.decode(data, path), data
-        try:
-            replayed = log.replay(path / log.DIRECTORY, root)
-        except (FileNotFoundError, CorruptionError):
-            if (data := read_bytes(path)) == before:
-                raise
-            continue
-        if (data := read_bytes(path)) == before:
-            return _assemble(path, root, replayed)
-    raise CorruptionError(f"The root of {str(path)!r} changes faster than it can be read.")
+    return _assemble(path, *log.look(path))
 
 
 def _assemble(path: Location, root: Root, replayed: log.Replay) -> Snapshot:
