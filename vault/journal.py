@@ -36,8 +36,8 @@ class Journal(Protocol):
         """Whether flushes of any size are records; otherwise those of a block or more go to shards."""
         ...
 
-    def replay(self, root: Root) -> list[log.Record]:
-        """Reads what the log holds beyond the shards."""
+    def read(self) -> tuple[Root, list[log.Record]]:
+        """Reads the root, and what the log holds beyond the shards."""
         ...
 
     def tidy(self, root: Root) -> None:
@@ -113,14 +113,15 @@ class FileJournal:
         self._log: log.LogFile | None = None
         self._replayed: log.Replay | None = None
 
-    def replay(self, root: Root) -> list[log.Record]:
-        """Reads the log."""
+    def read(self) -> tuple[Root, list[log.Record]]:
+        """Reads the root and the log."""
+        root = read_root(self._path)
         self._schema, self._next, self._stops = root.schema, root.log, dict[int, int]()
         self._room = min(root.schema.block * root.schema.step_bytes, BLOCK_BYTES)  # of a log file
         self._replayed = log.replay(self._directory, root)
         for record, number in self._replayed.records:
             self._stops[number] = record.stop
-        return [record for record, _ in self._replayed.records]
+        return root, [record for record, _ in self._replayed.records]
 
     def tidy(self, root: Root) -> None:
         """Syncs what was read, and removes leftovers."""

@@ -27,7 +27,7 @@ from .episodes import Rows
 from .errors import CorruptionError
 from .files import reserve, sync_directory, write_new
 from .location import Location, can_append, can_list, read_all
-from .root import Gap, Mark, Root, Running
+from .root import Gap, Mark, Root, Running, read_bytes
 from .schema import Schema
 
 DIRECTORY = "log"
@@ -36,6 +36,7 @@ MAGIC = b"SBXR"
 HEADER = struct.Struct("<4sIQQQQQII8x")
 CHECKED = 8  # the header's crc covers what follows these bytes
 _IOV_MAX = 512
+_ATTEMPTS = 1000  # a writer seals at most a few times a second; this is never reached
 _MISSING = 4  # numbers that a recovery may have left out
 
 Part: TypeAlias = bytes | Any  # bytes, or a read-only array of them
@@ -260,6 +261,27 @@ def replay(directory: Location, root: Root) -> Replay:
             "committed. Nothing was changed; restore the log folder from a copy of the vault."
         )
     return Replay(records, torn, files, root.log)
+
+
+def look(path: Location) -> tuple[Root, Replay]:
+    """Reads root and log of a vault that somebody may be writing, as of one moment.
+
+    Raises:
+      NotFoundError: if there is no vault.
+      CorruptionError: as `replay` does.
+    """
+    data = read_bytes(path)
+    for _ in range(_ATTEMPTS):
+        root, before = Root.decode(data, path), data
+        try:
+            replayed = replay(path / DIRECTORY, root)
+        except (FileNotFoundError, CorruptionError):
+            if (data := read_bytes(path)) == before:
+                raise
+            continue
+        if (data := read_bytes(path)) == before:
+            return root, replayed
+    raise CorruptionError(f"The root of {str(path)!r} changes faster than it can be read.")
 
 
 def _follows(record: Record, records: list[tuple[Record, int]], root: Root, path: Location) -> bool:

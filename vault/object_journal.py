@@ -54,20 +54,20 @@ class ObjectJournal:
         self._lost: str | None = None
         self._mutex = threading.RLock()
 
-    def replay(self, root: Root) -> list[log.Record]:
-        """Reads the log.
+    def read(self) -> tuple[Root, list[log.Record]]:
+        """Reads root and log as of one moment: the next number must be that of the writer before.
 
         Raises:
           LockedError: if another writer has the vault by now.
         """
         self._check_held()
-        replayed = log.replay(self._directory, root)
+        root, replayed = log.look(self._path)
         self._schema = root.schema
         self._stops = {number: record.stop for record, number in replayed.records}
         self._empty = {number for record, number in replayed.records if _is_claim(record)}
         self._older = [number for number in replayed.files if number < root.log]
         self._next = max([root.log, *(number + 1 for number in replayed.files)])
-        return [record for record, _ in replayed.records]
+        return root, [record for record, _ in replayed.records]
 
     def tidy(self, root: Root) -> None:
         """Removes records that shards hold; claims stay."""

@@ -12,17 +12,14 @@ import numpy as np
 from . import log
 from .dtypes import NpArray
 from .episodes import EpisodeTable, Rows, join_rows
-from .errors import CorruptionError
 from .gather import Windows, gather
 from .jobs import Job, run_all
 from .location import Location
-from .root import Gap, Root, read_bytes
+from .root import Gap, Root
 from .running import begin, empty_rows
 from .shards import ShardReader
 from .store import aligned_empty
 from .tail import State
-
-_ATTEMPTS = 1000  # a writer seals at most a few times a second; this is never reached
 
 
 @dataclass(frozen=True)
@@ -275,18 +272,7 @@ class Snapshot:
 
 def take_snapshot(path: Location) -> Snapshot:
     """Reads the newest committed state of a vault that somebody may be writing."""
-    data = read_bytes(path)
-    for _ in range(_ATTEMPTS):
-        root, before = Root.decode(data, path), data
-        try:
-            replayed = log.replay(path / log.DIRECTORY, root)
-        except (FileNotFoundError, CorruptionError):
-            if (data := read_bytes(path)) == before:
-                raise
-            continue
-        if (data := read_bytes(path)) == before:
-            return _assemble(path, root, replayed)
-    raise CorruptionError(f"The root of {str(path)!r} changes faster than it can be read.")
+    return _assemble(path, *log.look(path))
 
 
 def _assemble(path: Location, root: Root, replayed: log.Replay) -> Snapshot:

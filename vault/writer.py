@@ -25,7 +25,6 @@ from .files import Lock, storage_errors
 from .journal import FileJournal, Journal
 from .location import Location
 from .object_journal import ObjectJournal
-from .root import read_root
 from .seal import Seal, Sealed
 from .tail import Block, State, Tail
 from .worker import Job, R, Worker
@@ -64,7 +63,7 @@ class Writer:
 
         In a vault that was made this moment there is nothing to remove.
         """
-        root = read_root(self.path)
+        root, records = self._journal.read()
         self.root, self.schema = root, root.schema
         self.state = State(root.length, root.episodes, root.sequence, root.running, root.added)
         self.gaps = root.gaps
@@ -72,7 +71,7 @@ class Writer:
         self.rows: list[Rows] = []  # episodes that no shard holds yet
         self._episodes = root.episodes  # those in shards and in `rows`
         self._seal = Seal(self.path, root.schema, self._journal.replace_root)
-        for record in self._journal.replay(root):
+        for record in records:
             self._accept(record)
         if not new:
             self._journal.tidy(root)

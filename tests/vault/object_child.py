@@ -5,6 +5,7 @@ follow from its name and `k`; a writer that loses the vault takes it over again.
 """
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -27,6 +28,11 @@ def episode(name: int, number: int) -> Episode:
     )
 
 
+def say(line: str) -> None:
+    """Says something at once, in one piece."""
+    os.write(1, f"{line}\n".encode())
+
+
 def written(vault: Any, name: int) -> int:
     """How many episodes of a writer there are."""
     return sum(row.attributes["writer"] == name for row in vault)
@@ -44,12 +50,12 @@ def main(url: str, storage: dict[str, Any] | None, block: int, limit: int, name:
             while number < limit:
                 vault.append(episode(name, number))
                 number += 1
-                print("acked", number, flush=True)
+                say(f"acked {number}")
                 if number % 13 == 0 and block < 1000:
                     vault.seal()
             vault.close()
         except LockedError:
-            print("locked", number, flush=True)
+            say(f"locked {number}")
         else:
             return
         finally:

@@ -53,24 +53,24 @@ TestMemory = MemoryMachine.TestCase
 TestMemory.settings = settings(stateful_step_count=30)
 
 
-def test_a_bucket_holds_what_the_model_holds(s3):
-    """On S3, too, a vault holds what a list holds after the same operations, and after kills."""
-    url, storage = s3
+def machine_on(url: str, storage: Any) -> type[MemoryMachine]:
+    """The same in a folder of another store."""
 
-    class S3Machine(MemoryMachine):
+    class Machine(MemoryMachine):
         def place(self) -> tuple[Any, Any]:
             return f"{url}/{next(_numbers)}.vault", storage
 
-    run_state_machine_as_test(S3Machine, settings=settings(max_examples=4, stateful_step_count=15))
+    return Machine
+
+
+def test_a_bucket_holds_what_the_model_holds(s3):
+    """On S3, too, a vault holds what a list holds after the same operations, and after kills."""
+    some = settings(max_examples=4, stateful_step_count=15)
+    run_state_machine_as_test(machine_on(*s3), settings=some)
 
 
 @pytest.mark.heavy
 def test_a_bucket_holds_what_the_model_holds_for_long(s3):
     """As above, with many more operations."""
-    url, storage = s3
-
-    class S3Machine(MemoryMachine):
-        def place(self) -> tuple[Any, Any]:
-            return f"{url}/{next(_numbers)}.vault", storage
-
-    run_state_machine_as_test(S3Machine, settings=settings(max_examples=60, stateful_step_count=30))
+    many = settings(max_examples=60, stateful_step_count=30)
+    run_state_machine_as_test(machine_on(*s3), settings=many)

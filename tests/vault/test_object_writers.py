@@ -17,6 +17,7 @@ from strongbax.vault import (
     NotFoundError,
     StorageError,
     Vault,
+    log,
 )
 from strongbax.vault.location import location_of
 from strongbax.vault.objects import Bucket, ObjectPath
@@ -317,3 +318,25 @@ def test_two_writers_on_s3(s3):
         two.close()
     one.close()
     assert values(url, storage=storage) == [1, 2]
+
+
+def test_a_takeover_beside_a_seal_has_the_right_number(url, monkeypatch):
+    """A writer that opens while another seals meets it at its next number all the same."""
+    old = create(url)
+    add(old, 1, 2, 3)
+    real, once = log.replay, [True]
+
+    def replay(*arguments: Any) -> Any:
+        if once:
+            once.pop()
+            old.seal()  # between a look at the root and one at the log
+        return real(*arguments)
+
+    monkeypatch.setattr(log, "replay", replay)
+    new = Vault.open(url, mode="a")
+    add(new, 4)
+    new.seal()
+    with pytest.raises(LockedError):
+        add(old, 9)
+    new.close()
+    assert values(url) == [1, 2, 3, 4]
