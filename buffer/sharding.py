@@ -174,17 +174,19 @@ def _everywhere(state: Any, *, ask: Callable[..., Array]) -> Array:
     return ask(state).all()
 
 
-def _index(state: Any, starts: Any = None, *, index: Callable[..., Any], shares: Shares) -> Any:
-    def block(state: Any, starts: Any) -> Any:
-        return shares.block(index(shares.own(state), starts))
+def _index(state: Any, *, index: Callable[..., Any], shares: Shares, **marks: Any) -> Any:
+    """Indexes steps; `marks` are `[B, C]`, or None."""
+
+    def block(state: Any, marks: Any) -> Any:
+        return shares.block(index(shares.own(state), **marks))
 
     def of_share(leaf: Any) -> Any:
         shape = leaf.shape and (leaf.shape[0] // shares.count, *leaf.shape[1:])
         return jax.ShapeDtypeStruct(shape, leaf.dtype)
 
-    layout = shares.layout(state)
-    out = shares.layout(jax.eval_shape(block, *jax.tree.map(of_share, (state, starts))))
-    return shares.run(block, (layout, shares.split), out, state, starts)
+    layouts = (shares.layout(state), shares.split)
+    out = shares.layout(jax.eval_shape(block, *jax.tree.map(of_share, (state, marks))))
+    return shares.run(block, layouts, out, state, marks)
 
 
 def _windows(own: Any) -> int:

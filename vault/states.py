@@ -247,8 +247,29 @@ def _is_local(values: Any) -> bool:
 
 def _slice(values: Any, axis: int, low: int, high: int) -> NpArray:
     """Reads a slice along time; a device sends the slice only."""
+    if not isinstance(values, np.ndarray) and _by_stream(values, axis):
+        return _gathered(values, axis, low, high)
     part = values[(slice(None),) * axis + (slice(low, high),)]
     return part if isinstance(part, np.ndarray) else to_numpy(part)
+
+
+def _by_stream(values: Any, axis: int) -> bool:
+    """Says whether this process has the streams of an array on several devices, and all of time on each."""
+    if _is_key(values.dtype) or len(values.devices()) == 1 or not values.is_fully_addressable:
+        return False
+    block = values.sharding.shard_shape(values.shape)
+    return block[axis:] == values.shape[axis:]
+
+
+def _gathered(values: Any, axis: int, low: int, high: int) -> NpArray:
+    """Reads a slice device by device, without a program that runs on them all."""
+    out = np.empty((*values.shape[:axis], high - low, *values.shape[axis + 1 :]), values.dtype)
+    along = (slice(None),) * axis + (slice(low, high),)
+    for part in values.addressable_shards:
+        if part.replica_id == 0:
+            block = np.asarray(part.data) if _is_local(part.data) else part.data
+            out[part.index[:axis]] = np.asarray(block[along])
+    return out
 
 
 def _is_key(dtype: Any) -> bool:
