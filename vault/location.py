@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
+
+from .dtypes import NpArray
 from .files import make_directories, replace
+from .mapped import map_file
 from .objects import Bucket, ObjectPath
 
 _RETRIES = {"max_retries": 5, "initial_delay": "100ms", "max_delay": "1s"}  # TensorStore's own take minutes
@@ -104,6 +108,19 @@ _MAKERS = {"s3": _s3, "gs": _gs, "memory": _memory, "http": _web, "https": _web}
 
 
 # -- what is done to files and to objects alike
+
+
+def contents_of(file: Location) -> NpArray:
+    """Gives the bytes of a file, mapped, or of an object, uint8 `[size]`, read-only.
+
+    Raises:
+      FileNotFoundError: if it is not there.
+      ValueError: if it is empty.
+      StorageError: if an object store does not answer.
+    """
+    if isinstance(file, Path):
+        return map_file(file)
+    return np.frombuffer(file.read_bytes(), np.uint8)
 
 
 def size_of(file: Location, *, deep: bool) -> int:

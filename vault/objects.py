@@ -63,7 +63,7 @@ class Bucket:
 
     def put_new(self, key: str, data: bytes) -> Any:
         """Begins to write an object where none stands."""
-        return self._kv(exact=not self.single_writer).write(key, data, if_equal=_NO_OBJECT)
+        return self._kv(exact=True).write(key, data, if_equal=_NO_OBJECT)
 
     def delete(self, key: str) -> Any:
         """Begins to delete an object."""
@@ -258,6 +258,11 @@ class ObjectPath:
 
     def put_new(self, data: bytes) -> bool:
         """Writes the object where none stands; says whether it did."""
+        if self.bucket.single_writer:
+            if self.is_file():
+                return False
+            self.write_bytes(data)
+            return True
         return self.bucket.wait(self.bucket.put_new(self.key, data), "write to").generation != _LOST
 
     def unlink(self, *, missing_ok: bool = False) -> None:

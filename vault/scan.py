@@ -13,7 +13,8 @@ import numpy as np
 from .arrays import ArraySpec
 from .checksum import crc32c
 from .dtypes import NpArray
-from .mapped import map_file
+from .errors import StorageError
+from .location import Location, contents_of
 
 _CRC_BYTES = 4
 _ENTRY_BYTES = 16  # offset and size, in the index
@@ -42,7 +43,7 @@ class Loss:
     why: str
 
 
-def look(root: Path, array: ArraySpec, shard: int, rows: int) -> list[Loss]:
+def look(root: Location, array: ArraySpec, shard: int, rows: int) -> list[Loss]:
     """Looks at the inner chunks that hold the first `rows` rows of a shard.
 
     Args:
@@ -53,6 +54,9 @@ def look(root: Path, array: ArraySpec, shard: int, rows: int) -> list[Loss]:
 
     Returns:
       What is lost, in order.
+
+    Raises:
+      StorageError: if an object store does not answer.
     """
     outer, inner = (array.shard, array.chunk) if array.axis else ((1, *array.shard), (1, *array.chunk))
     streams, first = outer[0], shard * array.rows
@@ -60,8 +64,10 @@ def look(root: Path, array: ArraySpec, shard: int, rows: int) -> list[Loss]:
     if 0 in array.shape or rows <= 0:
         return []
     try:
-        data = map_file(path)
+        data = contents_of(path)
         entries = _index(data, (outer[0] // inner[0], outer[1] // inner[1]))
+    except StorageError:  # of an object store: it says nothing of the bytes
+        raise
     except (OSError, ValueError) as error:
         missing = isinstance(error, FileNotFoundError)
         why = "it is missing" if missing else "it is empty, cut short, or its index is damaged"

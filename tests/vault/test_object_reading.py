@@ -122,6 +122,15 @@ def test_it_loads_into_a_buffer(disk, there):
     same(Vault.open(f"{url}/closed.vault", storage=storage).load(buffer, leaves=leaves), ours)
 
 
+def test_it_is_saved_to_a_disk(disk, there, tmp_path):
+    """Chosen episodes of a vault that lies elsewhere are written as a local vault."""
+    url, storage = there
+    view = Vault.open(f"{url}/open.vault", storage=storage).filter({"length": (5, None)})
+    saved = Vault.open(view.save(tmp_path / "saved.vault"))
+    same(saved.read_numpy(), view.read_numpy())
+    assert saved.verify().problems == []
+
+
 def test_it_is_verified(disk, there):
     """Verification reads every byte of a vault that lies elsewhere, and finds one that flipped."""
     url, storage = there

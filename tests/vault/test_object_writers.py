@@ -239,6 +239,19 @@ def test_a_missing_record_is_an_error(url):
         Vault.open(url)
 
 
+def test_a_user_may_vouch_for_one_writer(url, monkeypatch):
+    """On a store that overwrites a vault is written where the user says that one process alone does."""
+    monkeypatch.setattr(Bucket, "put_new", Bucket.put)
+    storage = {"single_writer": True}
+    with create(url, storage=storage) as vault:
+        add(vault, 1)
+    with pytest.raises(AlreadyExistsError):
+        create(url, storage=storage)
+    with Vault.open(url, mode="a", storage=storage) as vault:
+        add(vault, 2)
+    assert values(url) == [1, 2]
+
+
 # -- making
 
 
