@@ -36,6 +36,9 @@ KINDS = {
     "prioritised flat": lambda: strongbax.make_prioritised_flat_buffer(
         **FLAT, add_sequences=True, add_batch_size=2
     ),
+    "prioritised item": lambda: strongbax.make_prioritised_item_buffer(
+        **FLAT, add_sequences=True, add_batches=True
+    ),
     "queue": lambda: strongbax.make_trajectory_queue(8, 2, 3, 2),
     "episode": lambda: strongbax.make_episode_buffer(**LONG),
     "episode, prioritised": lambda: strongbax.make_episode_buffer(**LONG, short="pad", weights="priorities"),
@@ -63,7 +66,7 @@ def vault_for(path: Any, streams: int = 2) -> Vault:
 def test_every_kind_of_state_comes_back_bit_for_bit(tmp_path, kind):
     """A state of any buffer, before and after its ring came round, is restored as it was."""
     buffer = KINDS[kind]()
-    state, streams, add = buffer.init(STEP), 1 if kind == "item" else 2, jax.jit(buffer.add)
+    state, streams, add = buffer.init(STEP), 1 if "item" in kind else 2, jax.jit(buffer.add)
     with vault_for(tmp_path / "a.vault", streams) as vault:
         for count, seed in ((0, 0), (3, 1), (3, 2), (3, 3)):
             if count:
