@@ -22,8 +22,8 @@ _PIECE = 1 << 20
 Progress = Callable[[int, int], None]
 
 
-def write_manifest(folder: Path) -> dict[str, Any]:
-    """Writes the manifest of the files that are in a folder.
+def write_manifest(folder: Path, *, without: str = "") -> dict[str, Any]:
+    """Writes the manifest of the files that are in a folder, but for those of a name that will not stay.
 
     Returns:
       What stands in it: `format`, and `files`, each with `path`, `size` in bytes and `sha256` in hexadecimal.
@@ -31,6 +31,7 @@ def write_manifest(folder: Path) -> dict[str, Any]:
     files = [
         {"path": path.relative_to(folder).as_posix(), "size": path.stat().st_size, "sha256": sha256_of(path)}
         for path in _files(folder)
+        if path.name != without
     ]
     manifest = {"format": FORMAT, "files": files}
     write_new(folder / FILE, json.dumps(manifest, indent=1).encode() + b"\n")

@@ -5,33 +5,29 @@ Where steps are lost in the middle, the episodes that lost none are written end 
 """
 
 import functools
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from . import log
-from .attachments import FOLDER as ATTACHED
 from .attachments import attach, attached_folders, read_attached
 from .create import fill
 from .dtypes import NpArray
 from .errors import StrongbaxError
-from .files import make_directories, sync_directory, write_new
+from .extras import copy, copy_others
+from .files import make_directories, write_new
 from .manifest import FILE as MANIFEST
 from .manifest import write_manifest
 from .resume import FOLDER as RESUME
 from .resume import file_of, load, numbers
 from .rewrite import Facts, Layout, write_out
-from .root import FILE, GROUPS, LOCK, Root
+from .root import Root
 from .salvage import Salvage
 from .schema import ATTRIBUTES, ATTRIBUTES_STOP
 from .selected import Selected
 from .shard_writer import write_array
-
-MARKER = "repairing"  # a file in a folder that is not done
-_OWN = (*GROUPS, log.DIRECTORY, RESUME, ATTACHED, FILE, LOCK, MANIFEST, MARKER)
+from .swap import MARKER
 
 
 def stays(found: Salvage) -> bool:
@@ -54,21 +50,9 @@ def build(folder: Path, found: Salvage) -> None:
         if numbers(found.path):
             found.notes.lost.append("Resume points: the streams in which a run would go on are no more.")
     _copy_attached(folder, found)
-    for entry in sorted(found.path.iterdir()):
-        if entry.name not in _OWN and entry.suffix != ".new":
-            _copy(entry, folder / entry.name)
+    copy_others(found.path, folder)
     if (found.path / MANIFEST).exists():
-        write_manifest_without_marker(folder)
-
-
-def write_manifest_without_marker(folder: Path) -> None:
-    """Writes a manifest of what will be there when the marker is gone."""
-    marker = folder / MARKER
-    data = marker.read_bytes() if marker.exists() else None
-    marker.unlink(missing_ok=True)
-    write_manifest(folder)
-    if data is not None:
-        write_new(marker, data)
+        write_manifest(folder, without=MARKER)
 
 
 def _flatten(folder: Path, found: Salvage) -> None:
@@ -89,7 +73,7 @@ def _keep(folder: Path, found: Salvage) -> None:
         elif 0 not in array.shape:
             for shard in range(-(-array.shape[array.axis] // array.rows)):
                 name = f"{array.path}/{array.key(shard)}"
-                _copy(found.path / name, folder / name)
+                copy(found.path / name, folder / name)
     if found.log.records and root.committed > root.length:
         parts = [part for record in found.log.records for part in log.encode(record, root.schema)]
         write_new(folder / log.DIRECTORY / log.file_name(root.log), b"".join(parts))
@@ -145,7 +129,7 @@ def _copy_points(folder: Path, found: Salvage) -> None:
             found.notes.lost.append(f"The resume point {file.name} needs steps that are lost.")
             continue
         make_directories(folder / RESUME)
-        _copy(file, folder / RESUME / file.name)
+        copy(file, folder / RESUME / file.name)
 
 
 def _copy_attached(folder: Path, found: Salvage) -> None:
@@ -154,19 +138,3 @@ def _copy_attached(folder: Path, found: Salvage) -> None:
             attach(folder, {name: read_attached(place)})
         except (StrongbaxError, ValueError, LookupError, TypeError):
             found.notes.lost.append(f"The attached array {name!r} is damaged.")
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copies a file or a folder, its bytes durable."""
-    if source.is_dir():
-        target.mkdir()
-        for entry in sorted(source.iterdir()):
-            _copy(entry, target / entry.name)
-        sync_directory(target)
-        return
-    shutil.copyfile(source, target)
-    descriptor = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

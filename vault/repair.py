@@ -1,31 +1,21 @@
-"""Repairing: a new vault of all that is whole, and a list of what was lost; the damaged one is kept.
+"""Repairing: a new vault of all that is whole, and a list of what was lost; the damaged one is kept."""
 
-```
-# .hopper.vault.repairing-5b      built and verified here; a marker in it says that it is not done
-# hopper.vault                    the damaged one, not touched; then both change names at once
-# hopper.vault.damaged            where it is kept
-```
-"""
-
-import secrets
-import shutil
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .beside import sync_folders
-from .errors import CorruptionError, LockedError, NotFoundError, StrongbaxError
-from .files import Lock, exchange, storage_errors, sync_directory
-from .mend import MARKER, build, stays
+from .errors import CorruptionError, NotFoundError, StrongbaxError
+from .files import Lock, storage_errors
+from .mend import build, stays
 from .reader import take_snapshot
 from .rebuild import any_root
 from .root import LOCK
 from .salvage import Salvage, salvage
 from .salvage_table import Notes
+from .swap import aside, swap, sweep
 from .verify import verify
 
-_SIGN = ".repairing-"
+_DOING = "repairing"
 _SUFFIX = ".damaged"
 
 Progress = Callable[[int, int], None]
@@ -88,7 +78,7 @@ def repair(path: str | Path, *, progress: Progress | None = None) -> Repair:
     if not path.is_dir():
         raise NotFoundError(f"There is no vault at {str(path)!r} to repair. Check the path.")
     with storage_errors(path, "repair"):
-        _sweep(path)
+        sweep(path, _DOING, _SUFFIX)
         lock = Lock(path / LOCK)
     try:
         problems = _problems(path, progress)
@@ -101,14 +91,14 @@ def _repair(path: Path, problems: list[str]) -> Repair:
     notes = Notes()
     root, rebuilt = any_root(path, notes)
     found = salvage(path, root, notes, rebuilt=rebuilt)
-    with storage_errors(path, "repair"), _aside(path) as folder:
+    with storage_errors(path, "repair"), aside(path, _DOING) as folder:
         build(folder, found)
         wrong = verify(folder).problems
         if wrong:
             raise CorruptionError(
                 f"The vault {str(path)!r} could not be repaired and is as it was: of what is left, {wrong[0]}"
             )
-        damaged = _swap(folder, path)
+        damaged = swap(folder, path, _SUFFIX)
     one_stream = not stays(found)
     dropped = _dropped(found) if one_stream else []
     return _now(Repair(path, damaged, problems, notes.lost, notes.mended, dropped, one_stream=one_stream))
@@ -132,60 +122,3 @@ def _dropped(found: Salvage) -> list[int]:
     """Gives the ids of episodes that are known to have been there and are not any more."""
     kept = set(found.ids[found.whole].tolist())
     return [number for number in range(int(found.ids.max(initial=-1)) + 1) if number not in kept]
-
-
-@contextmanager
-def _aside(path: Path) -> Generator[Path]:
-    """Gives a folder to build in, which goes when the block ends, unless it has another name by then."""
-    folder = path.with_name(f".{path.name}{_SIGN}{secrets.token_hex(4)}")
-    folder.mkdir()
-    (folder / MARKER).touch()
-    lock = Lock(folder / LOCK)
-    try:
-        yield folder
-    finally:
-        try:
-            if (folder / MARKER).exists():
-                shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            lock.release()
-
-
-def _swap(folder: Path, path: Path) -> Path:
-    """Gives the repaired vault its name, and the damaged one that under which it is kept.
-
-    A kill in it leaves one of the two in the folder, without a marker: the next repair keeps it.
-    """
-    (folder / LOCK).unlink()
-    sync_folders(folder)
-    (folder / MARKER).unlink()
-    sync_directory(folder)
-    exchange(path, folder)
-    sync_directory(path.parent)
-    return _put_by(folder, path)
-
-
-def _put_by(folder: Path, path: Path) -> Path:
-    kept, number = path.with_name(path.name + _SUFFIX), 1
-    while kept.exists():
-        number += 1
-        kept = path.with_name(f"{path.name}{_SUFFIX}-{number}")
-    folder.rename(kept)
-    sync_directory(path.parent)
-    return kept
-
-
-def _sweep(path: Path) -> None:
-    """Removes what a killed repair had not done, and puts by what it had not yet put by."""
-    for folder in path.parent.iterdir():
-        if not folder.name.startswith(f".{path.name}{_SIGN}"):
-            continue
-        if not (folder / MARKER).exists():
-            _put_by(folder, path)
-            continue
-        try:
-            if (folder / LOCK).exists():
-                Lock(folder / LOCK).release()
-        except LockedError:
-            continue
-        shutil.rmtree(folder, ignore_errors=True)

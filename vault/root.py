@@ -164,9 +164,11 @@ class Root:
         own = _own(data, path)
         version = own.get("format")
         if version != FORMAT:
+            older = isinstance(version, int) and version < FORMAT
+            mend = f"strongbax upgrade {path}" if older else "pip install --upgrade strongbax"
             raise FormatError(
                 f"The vault {str(path)!r} is of format {version!r}, this version reads format {FORMAT}. "
-                "Upgrade with `pip install --upgrade strongbax`."
+                f"Upgrade with `{mend}`."
             )
         _check(data, path)
         schema = Schema.from_dict(own["schema"])

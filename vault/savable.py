@@ -2,15 +2,21 @@
 
 from abc import abstractmethod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .beside import beside
 from .committed import Committed
+from .errors import StorageError
 from .files import storage_errors
+from .location import location_of
 from .manifest import write_manifest
 from .reader import Snapshot
-from .rewrite import Codec, Facts, Layout, Progress, copy_attached, facts_of, write_out
+from .rewrite import Codec, Layout, Progress, copy_attached, facts_of, write_out
 from .sampled import Sampled
 from .selected import Selected
+
+if TYPE_CHECKING:
+    from .view import View
 
 
 class Savable(Sampled):
@@ -53,7 +59,7 @@ class Savable(Sampled):
           >>> type(vault).open(path).episodes["length"]
           array([5, 9])
         """
-        return self._write(Path(path), Layout(codec, block), overwrite=overwrite, progress=progress)
+        return self._write(path, Layout(codec, block), overwrite=overwrite, progress=progress)
 
     def pack(
         self,
@@ -89,36 +95,40 @@ class Savable(Sampled):
         """
         named = {"": "zstd"} | ({"": codec} if isinstance(codec, str) else dict(codec or {}))
         layout = Layout(named, packed=True)
-        return self._write(Path(path), layout, overwrite=overwrite, progress=progress)
+        return self._write(path, layout, overwrite=overwrite, progress=progress)
 
-    def finished(self) -> Selected:
-        """Gives all episodes, those that run as cut: of a vault every step, of a view what it holds."""
+    def finished(self) -> "View":
+        """Gives a view of every step, as of a recording that is over: what runs is cut, as the last episodes.
+
+        Example:
+          >>> from strongbax.vault.view import example
+          >>> example(lengths=[5, 2]).finished().num_episodes
+          2
+        """
+        from .view import View
+
         now = self._now()
         if isinstance(now, Selected):
-            return now
+            return View(now, self.treedef)
         assert isinstance(now, Snapshot)
-        return Selected.whole(now.finished())
+        return View(Selected.whole(now.finished()), self.treedef)
 
     @abstractmethod
     def _now(self) -> Committed:
         """Gives what is committed."""
 
-    def _write(self, path: Path, layout: Layout, *, overwrite: bool, progress: Progress | None) -> Path:
-        return write_vault(path.expanduser().absolute(), self.finished(), layout, None, overwrite, progress)
-
-
-def write_vault(
-    path: Path,
-    chosen: Selected,
-    layout: Layout,
-    facts: Facts | None,
-    overwrite: bool,
-    progress: Progress | None,
-) -> Path:
-    """Writes chosen episodes as a vault, with what is attached to their vaults."""
-    with beside(path, overwrite=overwrite) as folder, storage_errors(path, "write the vault"):
-        write_out(folder, chosen, layout, facts or facts_of(chosen), progress)
-        copy_attached(folder, chosen)
-        if layout.packed:
-            write_manifest(folder)
-    return path
+    def _write(
+        self, where: str | Path, layout: Layout, *, overwrite: bool, progress: Progress | None
+    ) -> Path:
+        path = location_of(where)
+        if not isinstance(path, Path):
+            raise StorageError(
+                f"A vault is written to a folder: {str(path)!r} is on an object store. Copy it there later."
+            )
+        chosen = self.finished().selected()
+        with beside(path, overwrite=overwrite) as folder, storage_errors(path, "write the vault"):
+            write_out(folder, chosen, layout, facts_of(chosen), progress)
+            copy_attached(folder, chosen)
+            if layout.packed:
+                write_manifest(folder)
+        return path
