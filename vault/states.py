@@ -102,6 +102,11 @@ class Taker:
 
     def _check(self, leaves: Sequence[Any], treedef: Any, axis: int) -> _Form:
         schema = self._schema
+        if not all(getattr(leaf, "is_fully_addressable", True) for leaf in leaves):
+            raise ValueError(
+                "`state` must lie on devices of this process: it is spread over several. Let each write the "
+                "streams that it has to a vault of its own, as docs/devices.md shows."
+            )
         order = order_of(treedef, schema)
         for leaf, place in zip(schema.leaves, order, strict=True):
             check_leaf(leaf, leaves[place].dtype, leaves[place].shape[axis + 1 :], "the state")
@@ -254,8 +259,8 @@ def _slice(values: Any, axis: int, low: int, high: int) -> NpArray:
 
 
 def _by_stream(values: Any, axis: int) -> bool:
-    """Says whether this process has the streams of an array on several devices, and all of time on each."""
-    if _is_key(values.dtype) or len(values.devices()) == 1 or not values.is_fully_addressable:
+    """Says whether the streams of an array lie on several devices, with all of time on each."""
+    if _is_key(values.dtype) or len(values.devices()) == 1:
         return False
     block = values.sharding.shard_shape(values.shape)
     return block[axis:] == values.shape[axis:]
