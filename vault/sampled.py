@@ -11,6 +11,7 @@ from .windows import Short
 
 if TYPE_CHECKING:
     from .loader import Loader
+    from .window_source import WindowSource
 
 
 class Sampled(Choices):
@@ -91,3 +92,62 @@ class Sampled(Choices):
             device,
         )
         return Loader(self.selected(), plan, self.treedef if like is None else treedef_of(like))
+
+    def grain_source(
+        self,
+        window: int,
+        *,
+        short: Short = "drop",
+        stride: int = 1,
+        next_observation: bool = False,
+        leaves: Sequence[str] | None = None,
+    ) -> "WindowSource":
+        """Makes a data source for Grain: every window by its number, several in one read.
+
+        It goes to `grain.MapDataset.source`, and to worker processes. Grain shuffles, repeats, batches, keeps
+        checkpoints; a batch is read in one go where nothing but `shuffle` and `repeat` come before `batch`.
+
+        Args:
+          window: `W`, in steps.
+          short: what becomes of a window that its episode's end cuts short; as in `loader`.
+          stride: between starts of windows, in steps.
+          next_observation: also give what each step led to.
+          leaves: names of leaves; all by default.
+
+        Raises:
+          ValueError: if the arguments contradict each other, or there is no such window.
+
+        Example:
+          >>> from strongbax.vault.view import example
+          >>> len(example(lengths=[5, 1, 3]).grain_source(3, short="pad"))
+          9
+        """
+        from .window_source import WindowPlan, WindowSource
+
+        return WindowSource(self.selected(), WindowPlan(window, stride, short, next_observation, leaves))
+
+    def torch_dataset(
+        self,
+        window: int,
+        *,
+        short: Short = "drop",
+        stride: int = 1,
+        next_observation: bool = False,
+        leaves: Sequence[str] | None = None,
+    ) -> "WindowSource":
+        """Makes a map-style dataset for PyTorch: every window by its number, several in one read.
+
+        It goes to `torch.utils.data.DataLoader`, and to worker processes. With `batch_size=None` and a
+        sampler of lists of numbers, such as `BatchSampler`, a batch is read as one and nothing is stacked.
+
+        Arguments and errors as in `grain_source`.
+
+        Example:
+          >>> from strongbax.vault.view import example
+          >>> dataset = example(lengths=[5, 1, 3]).torch_dataset(2)
+          >>> [element["indices"].item() for element in dataset.__getitems__([4, 0])]
+          [6, 0]
+        """
+        return self.grain_source(
+            window, short=short, stride=stride, next_observation=next_observation, leaves=leaves
+        )

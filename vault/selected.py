@@ -14,14 +14,18 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
+from zlib import crc32
 
 import numpy as np
 
 from .dtypes import NpArray
 from .episodes import EpisodeTable, join_tables
+from .errors import ConflictError
 from .gather import Windows
 from .jobs import LONG_BYTES
-from .reader import Snapshot
+from .location import Location
+from .reader import Snapshot, take_snapshot
 from .root import Gap, Running
 from .schema import Schema
 from .store import aligned_empty
@@ -95,6 +99,24 @@ class Selected:
         """The chosen episodes' rows as their vaults have them: stream and start say where the steps lie."""
         tables = [self._known(source) for source in self.sources]
         return join_tables(tables).take(self.chosen)
+
+    @functools.cached_property
+    def mark(self) -> int:
+        """A number that tells these episodes from others: a checksum of where they lie."""
+        columns = [self.where[name].astype("<i8") for name in ("stream", "start", "length")]
+        return crc32(np.stack([self.source.astype("<i8"), *columns]).tobytes())
+
+    def reopened(self) -> "Selected":
+        """Gives the same episodes, of the vaults opened anew.
+
+        Raises:
+          ConflictError: if a vault was replaced by another meanwhile.
+        """
+        return _reopened([source.path for source in self.sources], self.source, self.ids, self.mark)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        paths = [source.path for source in self.sources]
+        return _reopened, (paths, self.source, self.ids, self.mark)
 
     @functools.cached_property
     def starts(self) -> NpArray:
@@ -246,6 +268,19 @@ class Selected:
         if self.schema.finals and not source.schema.finals:
             return table.replace(final_known=np.zeros(table.num_rows, np.bool_))
         return table
+
+
+def _reopened(paths: Sequence[Location], source: NpArray, ids: NpArray, mark: int) -> Selected:
+    """Chooses episodes by their ids in vaults that are opened anew; a writer may have gone on meanwhile."""
+    sources = [take_snapshot(path) for path in paths]
+    counts = np.array([snapshot.state.episodes for snapshot in sources], np.int64)
+    selected = Selected(sources, (np.cumsum(counts) - counts)[source] + ids)
+    if (ids >= counts[source]).any() or selected.mark != mark:
+        raise ConflictError(
+            f"The vaults {[str(path) for path in paths]} do not hold the episodes any more that were chosen: "
+            "one was replaced by another. Make the view anew."
+        )
+    return selected
 
 
 def common_schema(sources: Sequence[Snapshot]) -> Schema:

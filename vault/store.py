@@ -5,6 +5,7 @@ later, shorter value (TensorStore 0.1.70 to 0.1.86). The vault's own lock admits
 """
 
 import functools
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,12 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NpArray:
 
 
 @functools.cache
+def _first_user() -> int:
+    """The process that used TensorStore first: this one, or one that it was forked from."""
+    return os.getpid()
+
+
+@functools.cache
 def _context() -> Any:
     import tensorstore as ts
 
@@ -39,6 +46,11 @@ def open_store(root: Location, array: ArraySpec, *, writable: bool = False) -> A
     """Opens an array, of unbounded length where it is to be written."""
     import tensorstore as ts
 
+    if _first_user() != os.getpid():
+        raise RuntimeError(
+            "A forked process cannot read compressed leaves here: TensorStore, which was used before the "
+            "fork, would abort it. Spawn workers, in PyTorch by `multiprocessing_context='spawn'`."
+        )
     folder = root / array.path
     remote = isinstance(folder, ObjectPath)
     spec = array.grown(UNBOUNDED) if writable else array
