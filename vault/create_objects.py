@@ -1,9 +1,10 @@
 """Making a vault on an object store: its root is created last, and only where none stands."""
 
 from .errors import AlreadyExistsError
+from .manifest import FILE as MANIFEST
 from .object_journal import check_create_only
 from .objects import ObjectPath, delete_all, write_all
-from .root import FILE, GROUPS, Root, document, group_document, group_paths
+from .root import FILE, GROUPS, LOCK, Root, document, group_document, group_paths
 
 
 def create_objects(path: ObjectPath, root: Root, *, overwrite: bool = False) -> None:
@@ -46,4 +47,4 @@ def _make_free(path: ObjectPath, *, overwrite: bool) -> None:
 
 def _is_left_over(key: str) -> bool:
     """Says whether an object is of a vault that was being made or removed when the process died."""
-    return key.split("/", 1)[0] in (*GROUPS, "log", "resume", "writer.lock")
+    return key.split("/", 1)[0] in (*GROUPS, "log", "resume", "parts", "attached", LOCK, MANIFEST)

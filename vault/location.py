@@ -16,6 +16,7 @@ from .mapped import map_file
 from .objects import Bucket, ObjectPath
 
 _RETRIES = {"max_retries": 5, "initial_delay": "100ms", "max_delay": "1s"}  # TensorStore's own take minutes
+_BROKEN_URL = re.compile(r"(s3|gs|memory|https?|file):/")
 _URL = re.compile(r"([a-z][a-z0-9+]*)://(.*)", re.DOTALL)
 
 Location: TypeAlias = Path | ObjectPath  # where a vault lies
@@ -34,6 +35,10 @@ def location_of(path: str | Path | ObjectPath, storage: Mapping[str, Any] | None
     """
     if isinstance(path, ObjectPath):
         return path
+    if isinstance(path, Path) and _BROKEN_URL.match(str(path)):
+        raise ValueError(
+            f"`path` must be text where it is a URL: got a Path, {str(path)!r}, which lost a slash."
+        )
     match = _URL.fullmatch(path) if isinstance(path, str) else None
     if match is None or match[1] == "file":
         if storage:
