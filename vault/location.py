@@ -36,9 +36,7 @@ def location_of(path: str | Path | ObjectPath, storage: Mapping[str, Any] | None
     if isinstance(path, ObjectPath):
         return path
     if isinstance(path, Path) and _BROKEN_URL.match(str(path)):
-        raise ValueError(
-            f"`path` must be text where it is a URL: got a Path, {str(path)!r}, which lost a slash."
-        )
+        raise ValueError(f"`path` must be text where it is a URL: the Path {str(path)!r} has lost a slash.")
     match = _URL.fullmatch(path) if isinstance(path, str) else None
     if match is None or match[1] == "file":
         if storage:
@@ -71,19 +69,19 @@ def _clean(key: str, url: str) -> str:
 
 
 def _s3(url: str, storage: dict[str, Any]) -> ObjectPath:
-    split = urlsplit(url)
-    spec: dict[str, Any] = {"driver": "s3", "bucket": split.netloc, "s3_request_retries": _RETRIES}
+    bucket, _, key = url.partition("://")[2].partition("/")
+    spec: dict[str, Any] = {"driver": "s3", "bucket": bucket, "s3_request_retries": _RETRIES}
     region = storage.pop("region", None) or ("us-east-1" if "endpoint" in storage else None)
     credentials = storage.pop("credentials", "environment")
     spec |= {"aws_region": region} if region else {}
     spec["aws_credentials"] = {"type": credentials} if isinstance(credentials, str) else credentials
-    return ObjectPath(_bucket(f"s3://{split.netloc}/", spec | storage), _clean(split.path, url))
+    return ObjectPath(_bucket(f"s3://{bucket}/", spec | storage), _clean(key, url))
 
 
 def _gs(url: str, storage: dict[str, Any]) -> ObjectPath:
-    split = urlsplit(url)
-    spec = {"driver": "gcs", "bucket": split.netloc, "gcs_request_retries": _RETRIES}
-    return ObjectPath(_bucket(f"gs://{split.netloc}/", spec | storage), _clean(split.path, url))
+    bucket, _, key = url.partition("://")[2].partition("/")
+    spec = {"driver": "gcs", "bucket": bucket, "gcs_request_retries": _RETRIES}
+    return ObjectPath(_bucket(f"gs://{bucket}/", spec | storage), _clean(key, url))
 
 
 def _memory(url: str, storage: dict[str, Any]) -> ObjectPath:

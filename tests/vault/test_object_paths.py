@@ -49,7 +49,7 @@ def test_a_url_is_a_place_in_a_store(url, text):
         ("s3://bucket/a/../b", "name a vault"),
         ("https://host/x?y=1", "without a query"),
         ("file://host/x", "file URL"),
-        (Path("s3://bucket/x"), "lost a slash"),
+        (Path("s3://bucket/x"), "has lost a slash"),
     ],
 )
 def test_a_wrong_url_is_refused(url, message):
