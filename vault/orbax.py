@@ -8,7 +8,6 @@ checkpoint costs what is new, one that is removed takes its resume point with it
 is not there. The steps stay in the vault.
 """
 
-import asyncio
 import json
 import os
 from collections.abc import Mapping
@@ -36,12 +35,16 @@ class VaultHandler(ocp.AsyncCheckpointHandler):
 
     async def async_save(self, directory: Any, args: "VaultSave") -> list[future.Future]:
         """Flushes the steps and takes the rest of the state, which may be donated then; writes it later."""
-        writing = _write(directory, _taken(directory, args))
-        return [future.CommitFutureAwaitingContractedSignals(writing, name="strongbax_vault_save")]
+        files = _taken(directory, args)
+
+        async def write() -> None:
+            _write(directory, files)
+
+        return [future.CommitFutureAwaitingContractedSignals(write(), name="strongbax_vault_save")]
 
     def save(self, directory: Any, args: "VaultSave") -> None:
         """Saves, and waits for it."""
-        asyncio.run(_write(directory, _taken(directory, args)))
+        _write(directory, _taken(directory, args))
 
     def restore(self, directory: Any, args: "VaultRestore") -> tuple[Any, dict[str, Any]]:
         """Gives back the state and `extra`, as `Vault.restore` does.
@@ -127,7 +130,7 @@ def _taken(directory: Any, args: VaultSave) -> dict[str, bytes]:
     return {_name("json"): json.dumps(facts, indent=1).encode(), _name("point"): point.encode()}
 
 
-async def _write(directory: Any, files: Mapping[str, bytes]) -> None:
+def _write(directory: Any, files: Mapping[str, bytes]) -> None:
     for name, data in files.items():
         (directory / name).write_bytes(data)
 
@@ -182,6 +185,7 @@ def _found(directory: Any, facts: Mapping[str, Any]) -> Vault:
 def _restored(
     vault: Vault, point: Point, facts: Mapping[str, Any], buffer: Any, wanted: Mapping[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
+    vault.refresh()
     if point.length <= vault.length and _last(vault, point.length) != facts["last"]:
         raise ConflictError(
             f"The vault {str(vault.path)!r} is not the one that was saved to, {facts['vault']!r}: step "

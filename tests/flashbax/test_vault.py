@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import json
 import shutil
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,12 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from strongbax.buffer.trajectory_buffer import TrajectoryBufferState
 from strongbax.vault import ClosedError, ConflictError, CorruptionError, FormatError, GapError, NotFoundError
 from strongbax.vault.flashbax_files import open_flashbax
 from strongbax.vault.flashbax_vault import Vault
 
 CAPACITY = 8
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 SAMPLE = Path(__file__).parents[2] / "../shared/samples/flashbax/pendulum.vlt"
 
 
@@ -248,6 +252,36 @@ def test_a_full_ring_written_by_intervals_is_written_once(tmp_path, intervals):
     assert ids(vault) == ([*range(3, 11)] if in_time else [8, 9, 10, 3, 4, 5, 6, 7])
     assert [gap.time for gap in vault.vault.gaps] == ([] if in_time else [3])
     assert vault.write(ring.add(2).state()) == 2
+
+
+MOVES = st.lists(
+    st.tuples(st.sampled_from(["write", "part", "wait", "reopen"]), st.integers(0, 5)), max_size=20
+)
+
+
+@given(moves=MOVES, counts=st.booleans())
+def test_nothing_is_lost_or_doubled(moves, counts):
+    """However a run adds, writes all or a part, waits and opens again, each step is there once, in order."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        vault, ring, written = Vault("v", Ring().slots, folder, "1"), Ring(), 0
+        if counts:
+            ring.state = with_laps(ring)
+        for move, number in moves:
+            ring.add(min(number, CAPACITY - 1 - (ring.count - written)))
+            if move == "write":
+                assert vault.write(ring.state()) == ring.count - written
+                written = ring.count
+            if move == "part":
+                stop = min(written + number // 2, ring.count)
+                part = (written % CAPACITY, stop % CAPACITY)
+                assert vault.write(ring.state(), part) == stop - written or part == (0, 0)
+                written = vault.vault_index
+            if move == "reopen":
+                vault.close()
+                vault = Vault("v", None, folder, "1")
+            assert vault.vault_index == written
+        assert ids(vault) == list(range(written))
+        assert vault.vault.gaps == ()
 
 
 def test_blocks_built_by_hand_are_put_end_to_end(tmp_path):
