@@ -24,6 +24,7 @@ def free_port():
 @pytest.mark.heavy
 def test_two_processes_do_what_one_does(tmp_path):
     """Each process holds its half of the state and sample that one process gets, and flushes its streams."""
+    Vault.create(tmp_path / "a.vault", steps=two_processes_run.STEP).close()
     command = [sys.executable, str(SCRIPT)]
     arguments = [str(free_port()), str(tmp_path)]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
@@ -41,7 +42,9 @@ def test_two_processes_do_what_one_does(tmp_path):
         assert ready
         for part, leaf in zip(mine, whole, strict=True):
             np.testing.assert_array_equal(part, leaf.addressable_data(number))
-        with Vault.open(tmp_path / f"{number}.vault") as vault:
-            assert (vault.streams, vault.length) == (2, 8)
+    with Vault.open(tmp_path / "a.vault") as vault:
+        for number in range(2):
+            part = vault.parts[f"process-{number}"]
+            assert (part.streams, part.length) == (2, 8)
             newest = two_processes_run.steps(5)["id"][2 * number : 2 * number + 2]
-            np.testing.assert_array_equal(vault.read_numpy()["id"][:, -3:], newest)
+            np.testing.assert_array_equal(part.read_numpy()["id"][:, -3:], newest)

@@ -66,16 +66,16 @@ def main():
     jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=number)
     buffer, state, sample = run(jax.devices())
     ready = bool(buffer.can_sample(state))
-    try:
-        Vault.create(folder / f"all-{number}.vault", like=state).write(state)
-    except ValueError as error:
-        assert "`state` must lie on devices of this process" in str(error)  # noqa: PT017 - no test, a script
-    else:
-        raise AssertionError("a state of two processes was written")
-    state, sample = jax.tree.map(lambda leaf: leaf.addressable_data(0), (state, sample))
+    with Vault.open(folder / "a.vault", mode="a", part=f"process-{number}", streams=STREAMS // 2) as part:
+        try:
+            part.write(state)
+        except ValueError as error:
+            assert "`state` must lie on devices of this process" in str(error)  # noqa: PT017 - in no test
+        else:
+            raise AssertionError("the state of two processes was written by one")
+        state, sample = jax.tree.map(lambda leaf: leaf.addressable_data(0), (state, sample))
+        part.write(state)
     np.savez(folder / f"{number}.npz", np.array(ready), *jax.tree.leaves((state, sample)))
-    with Vault.create(folder / f"{number}.vault", like=state) as vault:
-        vault.write(state)
     jax.distributed.shutdown()
 
 
