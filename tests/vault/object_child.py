@@ -35,7 +35,8 @@ def say(line: str) -> None:
 
 def written(vault: Any, name: int) -> int:
     """How many episodes of a writer there are."""
-    return sum(row.attributes["writer"] == name for row in vault)
+    table = vault.episodes
+    return sum(table.attributes(place)["writer"] == name for place in range(len(table)))
 
 
 def main(url: str, storage: dict[str, Any] | None, block: int, limit: int, name: int) -> None:
