@@ -35,7 +35,7 @@ from .prioritised_flat_buffer import make_prioritised_flat_buffer
 from .prioritised_item_buffer import make_prioritised_item_buffer
 from .prioritised_trajectory_buffer import make_prioritised_trajectory_buffer
 from .return_to_go import return_to_go
-from .sharding import shard, state_shardings
+from .sharding import per_device, shard, state_shardings
 from .trajectory_buffer import make_trajectory_buffer, num_added
 from .trajectory_queue import make_trajectory_queue
 
@@ -64,6 +64,7 @@ __all__ = [
     "n_step",
     "next_observation",
     "num_added",
+    "per_device",
     "places_of",
     "prioritised_flat_buffer",
     "prioritised_item_buffer",

@@ -122,6 +122,41 @@ def state_shardings(state: Any, mesh: Mesh, axis: str | Sequence[str] = "streams
     return shares.shardings(state)
 
 
+def per_device(
+    function: Callable[..., Any], mesh: Mesh, axis: str | Sequence[str] = "streams"
+) -> Callable[..., Any]:
+    """Lets each device look into its own streams around what was drawn from them, without a collective.
+
+    It is for `hindsight_goals`, `frame_stack`, `next_observation`, `steps_at` and the like, which take a
+    state and a sample of it.
+
+    Args:
+      function: `(state, sample)`, or `(state, sample, rng_key)`, to arrays `[N / n, ...]`. The state and the
+        sample that it is given are one device's, as those of a buffer that is not sharded.
+      mesh: as given to `shard`.
+      axis: as given to `shard`.
+
+    Returns:
+      The function of the whole state and sample, and of a key where it wants one, which is folded with the
+      device's number; it gives arrays `[N, ...]`.
+
+    Raises:
+      ValueError: if the mesh has no such axis.
+
+    Example:
+      >>> from .episode_buffer import make_episode_buffer
+      >>> from .episode_steps import steps_at
+      >>> mesh = jax.make_mesh((1,), ("streams",))
+      >>> buffer = shard(make_episode_buffer(2, 4, 2, max_length_time_axis=8), mesh)
+      >>> state = buffer.add(buffer.init({"done": False}), {"done": jnp.zeros((2, 5), bool)})
+      >>> first = per_device(lambda state, sample: steps_at(state, sample.indices), mesh)
+      >>> jax.jit(first)(state, buffer.sample(state, jax.random.key(0)))["done"].shape
+      (4,)
+    """
+    shares = _shares(mesh, axis)
+    return _on(shares, _look, function, (shares.split, WHOLE))
+
+
 # -- what a share does with its block
 
 
@@ -164,6 +199,17 @@ def _set_priorities(
     indices = indices - shares.number() * windows
     indices = jnp.where((indices >= 0) & (indices < windows), indices, -1)
     return shares.block(function(own, indices, priorities))
+
+
+def _look(
+    state: Any, sample: Any, rng_key: Array | None = None, *, function: Callable[..., Any], shares: Shares
+) -> Any:
+    own = shares.own(state)
+    if "indices" in sample:
+        sample = sample.replace(indices=sample.indices - shares.number() * _windows(own))
+    if rng_key is None:
+        return function(own, sample)
+    return function(own, sample, jax.random.fold_in(rng_key, shares.number()))
 
 
 def _can_sample(state: Any, *, function: Callable[..., Any], shares: Shares) -> Array:

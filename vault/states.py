@@ -104,8 +104,8 @@ class Taker:
         schema = self._schema
         if not all(getattr(leaf, "is_fully_addressable", True) for leaf in leaves):
             raise ValueError(
-                "`state` must lie on devices of this process: it is spread over several processes. Let each write "
-                "its streams to a part of its own, as docs/devices.md shows: `Vault.open(…, part=…)`."
+                "`state` must lie on devices of this process: it is spread over several processes. Let each "
+                "write its streams to a part of its own (`Vault.open(…, part=…)`), as docs/devices.md shows."
             )
         order = order_of(treedef, schema)
         for leaf, place in zip(schema.leaves, order, strict=True):

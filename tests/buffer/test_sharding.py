@@ -217,6 +217,27 @@ def test_sampling_before_adding_is_local_too(kind):
     assert_same(jax.device_get(after), jax.device_get(buffer.add(state, batch)))
 
 
+@pytest.mark.parametrize("types", [AxisType.Auto, pytest.param(AxisType.Explicit, marks=pytest.mark.heavy)])
+def test_devices_look_around_what_they_drew(types):
+    """Goals and steps beside a sample are found on the device that drew it, and no device asks another."""
+    mesh = mesh_of(types)
+    buffer = fbx.shard(make("episode", DEVICES), mesh)
+    state = buffer.add(buffer.init(STEP), steps(0))
+    sample = buffer.sample(state, KEY)
+
+    def look(state, sample, rng_key):
+        goals = fbx.hindsight_goals(state, rng_key, sample.indices, random=0.0, future=0.8)
+        return fbx.steps_at(state, sample.indices), fbx.steps_at(state, goals)
+
+    program = jax.jit(fbx.per_device(look, mesh)).lower(state, sample, KEY).compile()
+    assert not COLLECTIVE.search(program.as_text())
+    own, goals = (np.asarray(found["id"]) for found in program(state, sample, KEY))
+    np.testing.assert_array_equal(own, sample.experience["id"][:, 0])
+    assert (goals // 1000 == own // 1000).all()
+    assert (goals >= own).all()
+    assert (goals > own).any()
+
+
 def test_a_mesh_with_layouts_in_types_will_do():
     """On an explicit mesh, inputs are laid out as they must be, and the results are the same."""
     buffer = fbx.shard(make("flat", DEVICES), mesh_of(AxisType.Explicit))
