@@ -1,6 +1,7 @@
 """The command line's door: a command reads its arguments, calls the library, shows the answer.
 
-Exit codes: 0 all is well; 1 `verify` found a problem; 2 the input is wrong, said in one line.
+Exit codes: 0 all is well; 1 `verify` found a problem, or `repair` could not keep everything; 2 the input is
+wrong, said in one line.
 """
 
 import sys
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import __version__
-from .datasets import console
+from .datasets import console, keeping
 
 if TYPE_CHECKING:
     from .vault import Vault
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 listing = typer.Typer(no_args_is_help=True, help="Lists datasets known by name, or local vaults.")
 app.add_typer(listing, name="list")
+keeping.add_to(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 VaultPath = Annotated[Path, typer.Argument(metavar="PATH", help="Folder of a vault.")]

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     )
     from .flusher import Handle
     from .loader import Loader
+    from .merging import delete, merge
+    from .repairing import Repair, repair
     from .root import Gap
     from .sample import WindowSample
     from .stats import LeafStats
+    from .upgrading import Upgrade, upgrade
     from .vault import Vault
     from .verify import Report
     from .view import View, concat
@@ -51,11 +54,17 @@ _HOMES = dict.fromkeys(_ERRORS, "errors") | {
     "Handle": "flusher",
     "LeafStats": "stats",
     "Loader": "loader",
+    "Repair": "repairing",
     "Report": "verify",
+    "Upgrade": "upgrading",
     "Vault": "vault",
     "WindowSample": "sample",
     "View": "view",
     "concat": "view",
+    "delete": "merging",
+    "merge": "merging",
+    "repair": "repairing",
+    "upgrade": "upgrading",
 }
 
 __all__ = [
@@ -75,13 +84,19 @@ __all__ = [
     "LockedError",
     "MissingExtraError",
     "NotFoundError",
+    "Repair",
     "Report",
     "StorageError",
     "StrongbaxError",
+    "Upgrade",
     "Vault",
     "View",
     "WindowSample",
     "concat",
+    "delete",
+    "merge",
+    "repair",
+    "upgrade",
 ]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from strongbax.vault import CorruptionError, LockedError, Vault
 from strongbax.vault.attachments import attach, attached
-from strongbax.vault.merge import delete, merge
+from strongbax.vault.merging import delete, merge
 from test_saving import same_episodes
 from vault_damage import build, files, flip
 from vault_death import Death, Killed, dying

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from strongbax.vault import FormatError, LockedError, NotFoundError, Vault
 from strongbax.vault.attachments import attach, attached
-from strongbax.vault.repair import repair
+from strongbax.vault.repairing import repair
 from vault_damage import HEADER, build, build_long_log, copy, cut, files, flip, records
 from vault_death import Death, Killed, dying
 from vault_folder import make_folder

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from strongbax.vault import CorruptionError, FormatError, NotFoundError, Vault
-from strongbax.vault import upgrade as module
+from strongbax.vault import upgrading as module
 from strongbax.vault.checksum import crc32c
 from vault_damage import build, files
 
