@@ -44,7 +44,8 @@ def check(path: Path, source: Source, rows: int, progress: Callable[[int], None]
         tally = expected.result()
     # The table's own returns, not sums made here: they are what users read.
     with Vault.open(path) as vault:
-        found = replace(found, returns=vault.episodes["return"])
+        if vault.roles.reward is not None:
+            found = replace(found, returns=vault.episodes["return"])
     wrong = differences(tally, found) + _different_arrays(path, source)
     if wrong:
         raise CorruptionError(
@@ -75,7 +76,10 @@ def _blocks(path: Path, source: Source, rows: int, progress: Callable[[int], Non
             stops[low:high] - start,
             table["terminated"][low:high],
             table["truncated"][low:high],
-            {name: values[low:high] for name, values in finals.items()},
+            {name: values[low:high] for name, values in finals.items()} if finals else None,
+            table["final_known"][low:high] if finals else None,
+            {name: table[name][low:high] for name in source.columns},
+            [table.attributes(row) for row in range(low, high)],
         )
         # Opened for one block: what a vault has mapped stays mapped while it is open.
         with Vault.open(path) as vault:

@@ -76,12 +76,12 @@ def convert(
     overwrite: bool = False,
     **options: Any,
 ) -> ConversionReport:
-    """Converts a file of another format into a vault, and checks that nothing was lost.
+    """Converts a dataset of another format into a vault, and checks that nothing was lost.
 
     Args:
-      src: the file.
+      src: the file or folder.
       dst: where the vault is to be.
-      format: the file's format; None recognises it.
+      format: the source's format; None recognises it.
       progress: called as `progress(done, total)`, in steps; every step counts twice, once written
         and once checked. Where a source has to be read a second time, `done` starts again.
       overwrite: replace the vault at `dst`, once the new one is complete.
@@ -112,8 +112,8 @@ def convert(
     """
     src, dst = Path(src).expanduser(), Path(dst).expanduser()
     progress = progress or _silence
-    if not src.is_file():
-        raise NotFoundError(f"`src` must be a file; there is none at {src}.")
+    if not src.exists():
+        raise NotFoundError(f"`src` must be a file or folder; there is none at {src}.")
     check_free(dst, overwrite=overwrite)
     form = find_format(format, src)
     _check_options(form, options)
@@ -123,7 +123,7 @@ def convert(
         source, steps = written.source, written.source.num_steps
         tally = check(path, source, written.rows, lambda n: progress(steps + n, 2 * steps))
         facts = {**source.facts, "notes": list(written.notes)}
-        card = origin.to_card(form.name, options, facts) | {"horizon": source.horizon}
+        card = dict(source.card) | origin.to_card(form.name, options, facts) | {"horizon": source.horizon}
         _sign(path, card | {"check": tally.to_dict()})
         put_in_place(path, dst)
     return ConversionReport(
@@ -171,6 +171,7 @@ def _write_once(source: Source, path: Path, progress: Progress) -> int:
         path,
         steps=nest(source.example),
         finals=list(source.finals),
+        columns=dict(source.columns),
         attributes=dict(source.attributes),
         overwrite=True,
     ) as vault:

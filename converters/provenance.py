@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Origin:
-    """The file that is converted, and what the catalogue knows of it.
+    """The file or folder that is converted, and what the catalogue knows of it.
 
     Attributes:
-      path: of the file.
-      size: in bytes.
-      sha256: in hexadecimal.
+      path: of the file or folder.
+      size: in bytes; of a folder, that of all its files.
+      sha256: in hexadecimal; of a folder, that of a line `<sha256>  <path below it>` a file, sorted by path.
       entry: the dataset that it is, or None.
       same_bytes: whether the file has the checksum that the catalogue knows; None if it knows none.
     """
@@ -59,7 +59,7 @@ class Origin:
 
 
 def inspect(path: Path) -> Origin:
-    """Returns the origin of a file, having read all its bytes once.
+    """Returns the origin of a file or folder, having read all its bytes once.
 
     A file is recognised by its checksum, else by its name.
 
@@ -73,11 +73,27 @@ def inspect(path: Path) -> Origin:
     # Imported here: only this module asks the catalogue, and only for facts.
     from ..datasets.catalogue import recognise
 
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = _of_folder(path) if path.is_dir() else _of_file(path)
     entry = next(iter(recognise(file=path.name, sha256=sha256)), None)
     same = None if entry is None or entry.sha256 is None else entry.sha256 == sha256
-    return Origin(path, path.stat().st_size, sha256, entry, same)
+    size = sum(file.stat().st_size for file in _files(path)) if path.is_dir() else path.stat().st_size
+    return Origin(path, size, sha256, entry, same)
+
+
+def _of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _of_folder(path: Path) -> str:
+    lines = [f"{_of_file(file)}  {file.relative_to(path).as_posix()}\n" for file in _files(path)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    """The files below a folder, by their paths."""
+    found = (file for file in path.rglob("*") if file.is_file())
+    return sorted(found, key=lambda file: file.relative_to(path).as_posix())
 
 
 def _about(entry: "DatasetEntry") -> dict[str, Any]:

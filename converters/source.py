@@ -48,6 +48,9 @@ class Source:
       arrays: the same where it is an array, by name; attached to the vault.
       derived: names of the leaves that the source stores and a vault derives; see `Block`.
       horizon: steps after which the environment stops an episode, where known.
+      columns: dtype of each column of the episode table that the source's `Ends` have beside the
+        vault's own, by name.
+      card: facts about the dataset as the source states them (`dataset_id`, `licence`, `env_spec`, ...).
     """
 
     example: Mapping[str, NpArray]
@@ -59,6 +62,8 @@ class Source:
     arrays: Mapping[str, NpArray] = field(default_factory=dict[str, NpArray])
     derived: tuple[str, ...] = ()
     horizon: int | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    card: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 class ReadAgain(Exception):  # noqa: N818 - a signal, not an error

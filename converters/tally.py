@@ -4,6 +4,7 @@ One is taken of the source, another of the vault as it stands on disk.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..vault.dtypes import NpArray
+from ..vault.episodes import Ends
 from .source import Block
 
 # Sums of the same rewards in another order differ by this much of the sum of their sizes, at most.
@@ -25,6 +27,8 @@ class Tally:
       num_steps: its steps.
       leaves: sha256 of all rows of a leaf, by name; derived leaves too.
       finals: sha256 of all final rows of a leaf, by name.
+      columns: sha256 of each further column of the episode table, of the episodes' attributes, and of which
+        final rows are known.
       stops: int64 `[E]`, the step after each episode's last one.
       terminated: bool `[E]`.
       truncated: bool `[E]`.
@@ -35,6 +39,7 @@ class Tally:
     num_steps: int
     leaves: Mapping[str, str]
     finals: Mapping[str, str]
+    columns: Mapping[str, str]
     stops: NpArray
     terminated: NpArray
     truncated: NpArray
@@ -70,6 +75,7 @@ def tally_of(blocks: Iterable[Block]) -> Tally:
     num_steps = 0
     leaves: dict[str, Any] = {}
     finals: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     rows: list[tuple[NpArray, ...]] = []
     running = np.zeros(2)  # return and size of the episode that runs
     for block in blocks:
@@ -78,11 +84,25 @@ def tally_of(blocks: Iterable[Block]) -> Tally:
             _update(leaves, name, values)
         for name, values in (ends.final or {}).items():
             _update(finals, name, values)
-        sums, running = _sums(block.steps["reward"], ends.stop, running)
+        for name, values in _columns(ends).items():
+            _update(columns, name, values)
+        reward = block.steps.get("reward", np.zeros(block.num_steps))
+        sums, running = _sums(reward, ends.stop, running)
         rows.append((num_steps + ends.stop, ends.terminated, ends.truncated, *sums))
         num_steps += block.num_steps
-    columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
-    return Tally(num_steps, _texts(leaves), _texts(finals), *columns)
+    table = [np.concatenate(column) for column in zip(*rows, strict=True)]
+    return Tally(num_steps, _texts(leaves), _texts(finals), _texts(columns), *table)
+
+
+def _columns(ends: Ends) -> dict[str, NpArray]:
+    """What the episodes that end in a block have beside flags and returns."""
+    known = ends.final_known
+    if known is None and ends.final is not None:
+        known = np.ones(len(ends.stop), np.bool_)
+    texts = ends.attributes or [{}] * len(ends.stop)
+    text = "".join(f"{json.dumps(dict(one), sort_keys=True)}\n" for one in texts)
+    found = dict(ends.columns) | {"attributes": np.frombuffer(text.encode(), np.uint8)}
+    return found if known is None else found | {"final_known": known}
 
 
 def _sums(reward: NpArray, stops: NpArray, running: NpArray) -> tuple[NpArray, NpArray]:
@@ -90,7 +110,9 @@ def _sums(reward: NpArray, stops: NpArray, running: NpArray) -> tuple[NpArray, N
     rewards = reward.astype(np.float64)
     # One zero more, for the empty rest where an episode ends with the block.
     both = np.pad(np.stack([rewards, np.abs(rewards)]), ((0, 0), (0, 1)))
-    sums = np.add.reduceat(both, np.concatenate([[0], stops]), axis=1)
+    starts = np.concatenate([[0], stops])
+    sums = np.add.reduceat(both, starts, axis=1)
+    sums[:, :-1][:, np.diff(starts) == 0] = 0  # of an episode without steps it gives the next one's first
     sums[:, 0] += running
     return sums[:, :-1], sums[:, -1]
 
@@ -114,6 +136,7 @@ def differences(source: Tally, vault: Tally) -> list[str]:
     ]
     found += _different_hashes("leaf", source.leaves, vault.leaves)
     found += _different_hashes("final rows", source.finals, vault.finals)
+    found += _different_hashes("column", source.columns, vault.columns)
     if source.num_episodes != vault.num_episodes:
         return found
     for column in ("stops", "terminated", "truncated"):

@@ -189,7 +189,7 @@ def test_what_stands_at_the_place_is_not_touched(tmp_path: Path):
 def test_arguments_that_fit_nothing_are_refused(tmp_path: Path):
     """A missing file, an unknown format, an unknown option, a file of no format: one sentence each."""
     path = write(tmp_path / "file.hdf5", columns())
-    with pytest.raises(NotFoundError, match=r"`src` must be a file; there is none at .*gone"):
+    with pytest.raises(NotFoundError, match=r"`src` must be a file or folder; there is none at .*gone"):
         convert(tmp_path / "gone.hdf5", tmp_path / "v")
     with pytest.raises(ValueError, match="`format` must be one of d4rl; got 'd5rl'"):
         convert(path, tmp_path / "v", format="d5rl")

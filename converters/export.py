@@ -1,0 +1,117 @@
+"""One way from a vault into any format: write aside, read back and compare, rename.
+
+```
+# vault or view --episodes--> aside --read back by our own reader--> equal? --rename--> dst
+```
+What a format cannot hold is said before, in the report's notes; what it can hold arrives bit for bit.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..vault.contents import Contents
+from ..vault.errors import AlreadyExistsError
+from .aside import aside, put_in_place
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A format that vaults are written in.
+
+    Attributes:
+      name: what the user calls it.
+      title: what its makers call it.
+      write: `write(contents, path, progress, **options)` makes the file or folder at a path that does not
+        exist yet, and returns what the format could not hold, a sentence each. It reads back what it wrote
+        and raises `CorruptionError` where that is not what the vault holds.
+      options: names of the options of `write`.
+    """
+
+    name: str
+    title: str
+    write: Callable[..., Sequence[str]]
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export did.
+
+    Attributes:
+      path: of the file or folder.
+      format: that was written.
+      num_steps: written.
+      num_episodes: written.
+      notes: what the format cannot hold and what became of it, a sentence each.
+    """
+
+    path: Path
+    format: str
+    num_steps: int
+    num_episodes: int
+    notes: tuple[str, ...]
+
+
+WRITERS: tuple[Writer, ...] = ()
+
+
+def export(
+    contents: Contents,
+    dst: str | Path,
+    format: str,  # noqa: A002 - what users call it
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> ExportReport:
+    """Writes a vault or a view in another format, and checks that nothing was lost that it can hold.
+
+    Args:
+      contents: a vault or a view; its episodes that ended.
+      dst: where the file or folder is to be; nothing may stand there.
+      format: its name.
+      progress: called as `progress(done, total)`, in episodes.
+      **options: of the format; docs/converters.md lists them.
+
+    Raises:
+      AlreadyExistsError: if something stands at `dst`.
+      ValueError: if `format` or an option is not known, or the vault has no leaf that the format must have.
+      CorruptionError: if what was written, read back, is not what the vault holds.
+      In every case nothing is left at `dst`.
+    """
+    dst = Path(dst).expanduser()
+    writer = find_writer(format)
+    _check_options(writer, options)
+    if dst.exists():
+        raise AlreadyExistsError(f"`dst` must be free: something stands at {dst}. Choose another path.")
+    with aside(dst) as path:
+        notes = writer.write(contents, path, progress or _silence, **options)
+        put_in_place(path, dst)
+    return ExportReport(dst, writer.name, int(contents.episodes["length"].sum()), len(contents), tuple(notes))
+
+
+def find_writer(name: str) -> Writer:
+    """Returns the writer of a format's name.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    found = next((writer for writer in WRITERS if writer.name == name), None)
+    if found is None:
+        raise ValueError(f"`format` must be one of {[writer.name for writer in WRITERS]}: got {name!r}.")
+    return found
+
+
+def _check_options(writer: Writer, options: Mapping[str, Any]) -> None:
+    unknown = [name for name in options if name not in writer.options]
+    if unknown:
+        raise ValueError(
+            f"`{unknown[0]}` is no option of the format {writer.name}; it has {list(writer.options)}."
+        )
+
+
+def _silence(done: int, total: int) -> None:
+    """Takes progress that nobody asked for."""

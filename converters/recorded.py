@@ -1,0 +1,120 @@
+"""Episodes as formats have them that keep each by itself, and blocks made of them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..vault.dtypes import NpArray
+from ..vault.episodes import Ends
+from ..vault.errors import FormatError
+from .source import Block
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One episode of a source.
+
+    Attributes:
+      steps: leaves `[T, ...]` by name; `T` may be 0.
+      terminated: the MDP ended.
+      truncated: somebody stopped it. Neither: it was cut.
+      final: rows `[...]` of the leaves that have final rows, by name, or None where none is known.
+      columns: values of the source's own columns of the episode table, by name.
+      attributes: a JSON object.
+    """
+
+    steps: Mapping[str, NpArray]
+    terminated: bool
+    truncated: bool
+    final: Mapping[str, NpArray] | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def blocks_of(
+    episodes: Callable[[], Iterator[Recorded]],
+    example: Mapping[str, NpArray],
+    finals: Sequence[str] = (),
+    columns: Mapping[str, Any] | None = None,
+) -> Callable[[int], Iterator[Block]]:
+    """Gives a source's `blocks`: whole episodes, about as many steps at a time as are asked for.
+
+    Args:
+      episodes: reads them from the first on, each time it is called.
+      example: one step, as in `Source`.
+      finals: names of the leaves that have final rows; zeros stand where none is known.
+      columns: dtypes, as in `Source`.
+
+    Raises:
+      FormatError: when the blocks are read, if an episode's leaves are not those of `example`.
+
+    Example:
+      >>> one = Recorded({"reward": np.ones(3)}, terminated=True, truncated=False)
+      >>> blocks = blocks_of(lambda: iter([one, one, one]), {"reward": np.zeros(())})
+      >>> [(block.num_steps, block.ends.stop.tolist()) for block in blocks(5)]
+      [(6, [3, 6]), (3, [3])]
+    """
+
+    def blocks(num_steps: int) -> Iterator[Block]:
+        held: list[Recorded] = []
+        count = 0
+        for number, episode in enumerate(episodes()):
+            count += _checked(episode, example, number)
+            held.append(episode)
+            if count >= num_steps:
+                yield _block(held, example, finals, columns or {})
+                held, count = [], 0
+        if held:
+            yield _block(held, example, finals, columns or {})
+
+    return blocks
+
+
+def _checked(episode: Recorded, example: Mapping[str, NpArray], number: int) -> int:
+    """Gives an episode's length."""
+    lengths = {name: len(values) for name, values in episode.steps.items()}
+    if lengths.keys() != example.keys():
+        raise FormatError(
+            f"Episode {number} has the leaves {sorted(lengths)}, the first has {sorted(example)}: every "
+            "episode must have the same."
+        )
+    if len(set(lengths.values())) > 1:
+        raise FormatError(f"The leaves of episode {number} have different lengths: {lengths}.")
+    for name, values in episode.steps.items():
+        wanted = example[name]
+        if values.dtype != wanted.dtype or values.shape[1:] != wanted.shape:
+            raise FormatError(
+                f"The leaf {name!r} of episode {number} is {values.dtype} {list(values.shape[1:])} a step; "
+                f"in the first it is {wanted.dtype} {list(wanted.shape)}."
+            )
+    return next(iter(lengths.values()))
+
+
+def _block(
+    episodes: Sequence[Recorded],
+    example: Mapping[str, NpArray],
+    finals: Sequence[str],
+    columns: Mapping[str, Any],
+) -> Block:
+    steps = {name: np.concatenate([episode.steps[name] for episode in episodes]) for name in example}
+    lengths = [len(next(iter(episode.steps.values()))) for episode in episodes]
+    known = np.array([episode.final is not None for episode in episodes], np.bool_)
+    rows = {name: np.stack([_final(episode, name, example[name]) for episode in episodes]) for name in finals}
+    ends = Ends(
+        np.cumsum(lengths, dtype=np.int64),
+        np.array([episode.terminated for episode in episodes], np.bool_),
+        np.array([episode.truncated for episode in episodes], np.bool_),
+        rows if finals else None,
+        known if finals else None,
+        {name: np.array([e.columns[name] for e in episodes], dtype) for name, dtype in columns.items()},
+        [dict(episode.attributes) for episode in episodes],
+    )
+    return Block(steps, ends)
+
+
+def _final(episode: Recorded, name: str, example: NpArray) -> NpArray:
+    if episode.final is None or name not in episode.final:
+        return np.zeros(example.shape, example.dtype)
+    return np.asarray(episode.final[name], example.dtype)
