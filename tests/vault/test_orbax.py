@@ -183,6 +183,20 @@ def test_wrong_vaults_and_damage_are_named(saved):
             restore(manager, 3)
 
 
+def test_a_part_of_a_vault_is_a_vault(tmp_path):
+    """A process that writes a part saves to it, restores from it, and finds it again by itself."""
+    with Vault.create(tmp_path / "my.vault", steps=STEP, streams=2):
+        pass
+    run = Run.begin(KIND).play(3, 0)
+    part = Vault.open(tmp_path / "my.vault", mode="a", part="process-0", streams=2)
+    with part, manager_of(tmp_path) as manager:
+        save(manager, 0, part, run)
+        save(manager, 1, part, run.play(3, 0))
+        check(restore(manager, 0, part), 0, run)
+        part.close()
+        check(restore(manager, 0), 0, run)
+
+
 def test_a_gap_stops_the_save(tmp_path):
     """Steps that were overwritten before they were flushed are an error, and no checkpoint is made."""
     vault = Vault.create(tmp_path / "my.vault", steps=STEP, streams=2)
