@@ -4,10 +4,11 @@ Exit codes: 0 all is well; 1 `verify` found a problem, or `repair` could not kee
 wrong, said in one line.
 """
 
+import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +17,7 @@ from .datasets import console, keeping
 
 if TYPE_CHECKING:
     from .vault import Vault
+    from .vault.location import Location
 
 PROBLEM = 1
 BAD_INPUT = 2
@@ -33,7 +35,21 @@ app.add_typer(listing, name="list")
 keeping.add_to(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-VaultPath = Annotated[Path, typer.Argument(metavar="PATH", help="Folder of a vault.")]
+
+
+def _location(text: str) -> "Location":
+    """A folder, or a place in an object store, at the endpoint that the environment names."""
+    if "://" not in text:
+        return Path(text)  # what needs no vault need not import it
+    from .vault.location import location_of
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL") if text.startswith("s3://") else None
+    return location_of(text, {"endpoint": endpoint} if endpoint else None)
+
+
+VaultPath = Annotated[
+    Any, typer.Argument(metavar="PATH", parser=_location, help="Folder of a vault, or its URL.")
+]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -111,7 +127,9 @@ def convert(
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(metavar="PATH|ID", help="Folder of a vault, or name of a dataset.")],
+    name: Annotated[
+        str, typer.Argument(metavar="PATH|ID", help="Folder or URL of a vault, or name of a dataset.")
+    ],
     json: Json = False,
 ) -> None:
     """Shows what a vault holds, or what is known about a dataset.
@@ -122,9 +140,10 @@ def show(
     """
     from .datasets import facts, sheet
 
-    if Path(name).exists():
-        with _open(Path(name)) as vault:
-            found = facts.vault_facts(vault, Path(name))
+    path = _location(name)
+    if "://" in name or path.exists():
+        with _open(path) as vault:
+            found = facts.vault_facts(vault, path)
         print_sheet = sheet.print_vault
     else:
         found = facts.dataset_facts(name)
@@ -282,7 +301,7 @@ def list_local(
     console.print_line(f"{console.plural(len(found), 'vault')} below {folder}")
 
 
-def _open(path: Path) -> "Vault":
+def _open(path: "Location") -> "Vault":
     from .vault import Vault
 
     return Vault.open(path)

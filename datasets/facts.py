@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..vault import EpisodeTable, Vault
+    from ..vault.location import Location
 
 
-def vault_facts(vault: "Vault", path: Path) -> dict[str, Any]:
+def vault_facts(vault: "Vault", path: "Location") -> dict[str, Any]:
     """Returns what a vault holds.
 
     Args:
@@ -25,10 +26,11 @@ def vault_facts(vault: "Vault", path: Path) -> dict[str, Any]:
       path: where it lies.
 
     Returns:
-      `path`, `bytes`, `files`, `streams`, `steps`, `episodes`, `open_episodes`, `lost_steps` (noted
-      gaps), `leaves` (see `leaf_facts`), `summary` (see `episode_summary`), `attributes`, `card`.
+      `path`, `bytes`, `files` (both None on an object store), `streams`, `steps`, `episodes`,
+      `open_episodes`, `gaps`, `leaves` (see `leaf_facts`), `summary` (see `episode_summary`), `attributes`,
+      `card`.
     """
-    size, files = size_on_disk(path)
+    size, files = size_on_disk(path) if isinstance(path, Path) else (None, None)
     return {
         "path": str(path),
         "bytes": size,

@@ -15,8 +15,10 @@ def print_vault(facts: Mapping[str, Any]) -> None:
     summary = facts["summary"]
     ends = ("terminated", "truncated", "cut", "final_known")
     counts = {name: facts[name] for name in ("streams", "steps", "episodes", "open_episodes")}
-    size = f"{console.show_bytes(facts['bytes'])} in {facts['files']} files"
-    console.print_facts({"path": facts["path"], **counts, "size on disk": size})
+    shown = {"path": facts["path"], **counts}
+    if facts["bytes"] is not None:
+        shown["size on disk"] = f"{console.show_bytes(facts['bytes'])} in {facts['files']} files"
+    console.print_facts(shown)
     if facts["gaps"]:
         console.print_rows(facts["gaps"], "Gaps: where the next row is not the next step")
     leaves = [leaf | {"shape": str(leaf["shape"])} for leaf in facts["leaves"]]

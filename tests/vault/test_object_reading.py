@@ -2,6 +2,7 @@
 
 import http.server
 import itertools
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,24 @@ def test_it_is_verified(disk, there):
     problems = " ".join(Vault.open(f"{url}/closed.vault", storage=storage).verify().problems)
     for name in ("steps/observation", "steps/pixels", "episodes/start/c.0 is missing"):
         assert name in problems
+
+
+def test_the_command_line_takes_urls(disk, strongbax):
+    """What the commands that read say of a vault on a web server is what they say of it on disk."""
+    with web_server(disk) as url:
+        for command in (["head", "-n", "3", "--json"], ["verify", "--json"], ["show", "--json"]):
+            said = [strongbax(command[0], f"{place}/closed.vault", *command[1:]) for place in (url, disk)]
+            codes, facts = [code for code, _, _ in said], [json.loads(output) for _, output, _ in said]
+            assert codes == [0, 0]
+            for found in facts:
+                for name in ("path", "bytes", "files"):
+                    found.pop(name, None)
+                found.get("checked", {}).pop("attached", None)  # a web server cannot list
+            assert facts[0] == facts[1]
+        assert "closed.vault" in strongbax("show", f"{url}/closed.vault")[1]
+        code, _, error = strongbax("show", f"{url}/nothing.vault")
+    assert code == 2
+    assert "nothing.vault" in error
 
 
 def test_attached_arrays_are_read(there):
