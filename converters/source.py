@@ -7,6 +7,7 @@ vault (`infos/qpos`), and only one block is in memory at a time.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from ..vault.dtypes import NpArray
 from ..vault.episodes import Ends
@@ -81,15 +82,15 @@ class ReadAgain(Exception):  # noqa: N818 - a signal, not an error
 
 
 def nest(leaves: Mapping[str, Any]) -> dict[str, Any]:
-    """Hangs leaves in nested dicts by the `/` in their names.
+    """Hangs leaves in nested dicts by the `/` in their names; keys come as they were before `component`.
 
     Example:
-      >>> nest({"reward": 1, "infos/qpos": 2, "infos/qvel": 3})
-      {'reward': 1, 'infos': {'qpos': 2, 'qvel': 3}}
+      >>> nest({"reward": 1, "infos/qpos": 2, "infos/a%2Fb": 3})
+      {'reward': 1, 'infos': {'qpos': 2, 'a/b': 3}}
     """
     tree: dict[str, Any] = {}
     for name, leaf in leaves.items():
-        *path, last = name.split("/")
+        *path, last = ["" if part == "%" else unquote(part) for part in name.split("/")]
         node = tree
         for part in path:
             node = node.setdefault(part, {})
