@@ -21,6 +21,7 @@ from .root import FILE, group_document
 from .tree import component
 
 FOLDER = "attached"
+_SUM = "strongbax_crc32c"  # the attribute with the checksum of an array's document
 _CRC_BYTES = 4
 
 
@@ -73,11 +74,13 @@ def attached(path: str | Path, storage: Mapping[str, Any] | None = None) -> dict
 
 
 def attached_folders(path: Location) -> Iterator[tuple[str, Location]]:
-    """Yields name and folder of every array that is attached to a vault."""
+    """Yields name and folder of every array that is attached to a vault, damaged ones too."""
     top = path / FOLDER
-    for file in sorted(top.rglob(FILE)):
-        if _is_array(file):
-            yield unquote(file.parent.as_posix().removeprefix(f"{top.as_posix()}/")), file.parent
+    folders = {file.parent for file in top.rglob(FILE) if _is_array(file)}
+    if isinstance(top, Path):
+        folders |= {file.parent for file in top.rglob("c.*")}  # its document may be gone
+    for folder in sorted(folders):
+        yield unquote(folder.as_posix().removeprefix(f"{top.as_posix()}/")), folder
 
 
 def read_attached(folder: Location) -> NpArray:
@@ -87,15 +90,19 @@ def read_attached(folder: Location) -> NpArray:
       CorruptionError: if its bytes are not those that were written.
     """
     try:
-        document = json.loads((folder / FILE).read_bytes())
+        document = _checked(json.loads((folder / FILE).read_bytes()))
         data = (folder / _chunk(len(document["shape"]))).read_bytes()
-    except (OSError, ValueError, LookupError) as error:
+        dtype, shape = np.dtype(document["data_type"]), tuple(map(int, document["shape"]))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CorruptionError(f"The attached array {str(folder)!r} is damaged: {error}.") from error
     values, crc = data[:-_CRC_BYTES], data[-_CRC_BYTES:]
     if _crc(values) != crc:
         raise CorruptionError(f"The attached array {str(folder)!r} is damaged: its checksum is wrong.")
-    flat = np.frombuffer(values, np.dtype(document["data_type"]).newbyteorder("<"))
-    return flat.astype(flat.dtype.newbyteorder("=")).reshape(document["shape"])
+    try:
+        flat = np.frombuffer(values, dtype.newbyteorder("<"))
+        return flat.astype(dtype.newbyteorder("=")).reshape(shape)
+    except ValueError as error:
+        raise CorruptionError(f"The attached array {str(folder)!r} is damaged: {error}.") from error
 
 
 def _make_groups(path: Path, parts: list[str]) -> Path:
@@ -112,7 +119,7 @@ def _make_groups(path: Path, parts: list[str]) -> Path:
 
 def _array_document(array: NpArray) -> dict[str, Any]:
     shape = list(array.shape)
-    return {
+    document: dict[str, Any] = {
         "zarr_format": 3,
         "node_type": "array",
         "shape": shape,
@@ -125,13 +132,26 @@ def _array_document(array: NpArray) -> dict[str, Any]:
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
         "fill_value": False if array.dtype.kind == "b" else 0,
         "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
-        "attributes": {},
     }
+    return document | {"attributes": {_SUM: _sum(document)}}
+
+
+def _sum(document: Mapping[str, Any]) -> str:
+    """Sums an array's document but for this sum, whatever the order and the spaces of its text."""
+    facts = {name: fact for name, fact in document.items() if name != "attributes"}
+    return f"{crc32c(json.dumps(facts, sort_keys=True).encode()):08x}"
+
+
+def _checked(document: dict[str, Any]) -> dict[str, Any]:
+    """Compares an array's document with its checksum; those of older versions have none."""
+    if document["attributes"].get(_SUM, _sum(document)) != _sum(document):
+        raise ValueError("The checksum of its zarr.json is wrong.")
+    return document
 
 
 def _is_array(file: Location) -> bool:
     try:
-        return json.loads(file.read_bytes())["node_type"] == "array"
+        return json.loads(file.read_bytes())["node_type"] != "group"
     except (ValueError, LookupError, TypeError):
         return True  # a damaged document is named where it is read
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import log
@@ -14,8 +15,8 @@ from .root import FILE, GROUPS, LOCK
 _OWN = (*GROUPS, log.DIRECTORY, RESUME, ATTACHED, FILE, LOCK, MANIFEST)
 
 
-def copy_others(source: Path, target: Path) -> None:
-    """Copies every file and folder that is not the vault's own, durably.
+def copy_others(source: Path, target: Path, without: Sequence[str] = ()) -> None:
+    """Copies every file and folder that is not the vault's own, durably, but for some names.
 
     Example:
       >>> Path("a").mkdir(); Path("b").mkdir()
@@ -24,8 +25,9 @@ def copy_others(source: Path, target: Path) -> None:
       >>> Path("b/README.md").read_text()
       'mine'
     """
+    kept = {*_OWN, *without, *(entry.name for entry in target.iterdir())}
     for entry in sorted(source.iterdir()):
-        if entry.name not in _OWN and entry.suffix != TEMPORARY and not (target / entry.name).exists():
+        if entry.name not in kept and entry.suffix != TEMPORARY:
             copy(entry, target / entry.name)
 
 

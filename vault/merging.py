@@ -11,6 +11,7 @@ from .errors import NotFoundError
 from .extras import copy_others
 from .files import storage_errors
 from .manifest import write_manifest
+from .parts import FOLDER as PARTS
 from .rewrite import Codec, Facts, Layout, Progress, copy_attached, write_out
 from .selected import Selected
 from .vault import Vault
@@ -59,7 +60,8 @@ def delete(path: str | Path, episodes: Sequence[int], *, progress: Progress | No
     """Deletes episodes of a vault: it is written anew without them, and takes its own place at once.
 
     Rows are never changed in a vault, so this is the only way to be rid of some. Afterwards nothing of them
-    is in any file. The vault has one stream then, and no resume points; an episode that runs is cut.
+    is in any file. The vault has one stream then, no parts, and no resume points; an episode that runs is
+    cut.
 
     Args:
       path: of a vault in a folder, which nobody writes meanwhile.
@@ -84,11 +86,12 @@ def delete(path: str | Path, episodes: Sequence[int], *, progress: Progress | No
     place = vault.path
     if not isinstance(place, Path):
         raise NotFoundError(f"`path` must be of a vault in a folder: {str(place)!r} is on an object store.")
-    everything = vault.finished()
-    gone = vault.select(list(episodes)).origins.id
-    kept = everything.selected().choose(np.setdiff1d(np.arange(everything.num_episodes), gone))
-    if not len(gone):
+    everything, gone = vault.finished().selected(), vault.select(list(episodes)).selected()
+    if not len(gone.chosen):
         return place
+    known = set(zip(gone.source.tolist(), gone.ids.tolist(), strict=True))
+    all_of_them = zip(everything.source.tolist(), everything.ids.tolist(), strict=True)
+    kept = everything.choose(np.flatnonzero([one not in known for one in all_of_them]))
     _write_anew(place, kept, vault, progress)
     return place
 
@@ -101,6 +104,6 @@ def _write_anew(path: Path, kept: Selected, vault: Vault, progress: Progress | N
     with beside(path, overwrite=True) as folder, storage_errors(path, "write the vault"):
         write_out(folder, kept, replace(Layout(block=block), packed=schema.packed), facts, progress)
         copy_attached(folder, kept)
-        copy_others(path, folder)
+        copy_others(path, folder, without=(PARTS,))
         if schema.packed:
             write_manifest(folder)

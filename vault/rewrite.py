@@ -77,24 +77,27 @@ class Facts:
 def facts_of(chosen: Selected) -> Facts:
     """Gives the facts that hold for chosen episodes.
 
-    Those of one whole vault are its own. Else what all sources share, and under `vaults` the rest of each,
-    with its name and how much is taken of it; statistics are left out.
+    Those of one whole vault are its own. Else what all vaults share, and under `vaults` the rest of each,
+    with its name and how much is taken of it; statistics are left out. A part belongs to its vault.
     """
-    roots = [source.root for source in chosen.sources]
-    if len(roots) == 1 and np.array_equal(np.sort(chosen.ids), np.arange(chosen.sources[0].state.episodes)):
+    owners, owner = np.unique(_owners(chosen), return_inverse=True)
+    paths = [chosen.sources[place].path for place in owners]
+    roots = [chosen.sources[place].root for place in owners]
+    count = sum(source.state.episodes for source in chosen.sources)
+    if len(roots) == 1 and np.array_equal(np.sort(chosen.chosen), np.arange(count)):
         return Facts(dict(roots[0].attributes), dict(roots[0].card))
     card = {
         name: fact for name, fact in _shared([r.card for r in roots]).items() if name not in _OF_THE_WHOLE
     }
-    lengths = chosen.where["length"]
+    lengths, source = chosen.where["length"], owner[chosen.source]
     vaults = [
         {
-            "name": source.path.name,
-            "episodes": int((chosen.source == place).sum()),
-            "steps": int(lengths[chosen.source == place].sum()),
-            "card": {n: fact for n, fact in source.root.card.items() if n not in card and n != "stats"},
+            "name": path.name,
+            "episodes": int((source == place).sum()),
+            "steps": int(lengths[source == place].sum()),
+            "card": {n: fact for n, fact in root.card.items() if n not in card and n != "stats"},
         }
-        for place, source in enumerate(chosen.sources)
+        for place, (path, root) in enumerate(zip(paths, roots, strict=True))
     ]
     return Facts(_shared([root.attributes for root in roots]), card | {"vaults": vaults})
 
@@ -146,18 +149,25 @@ def write_out(
 
 
 def copy_attached(folder: Path, chosen: Selected) -> None:
-    """Copies what is attached to the sources; of several, each under its vault's name."""
-    for place, source in enumerate(chosen.sources):
-        attached = source.path / ATTACHED
-        if not (isinstance(attached, Path) and attached.is_dir()):
-            continue
+    """Copies what is attached to the sources; where it is attached to several, under their names."""
+    there = {place: source.path / ATTACHED for place, source in enumerate(chosen.sources)}
+    folders = {p: path for p, path in there.items() if isinstance(path, Path) and path.is_dir()}
+    for place, attached in folders.items():
         target = folder / ATTACHED
-        if len(chosen.sources) > 1:
-            target = target / component(f"{place}-{source.path.name}")
+        if len(folders) > 1:
+            target = target / component(f"{place}-{chosen.sources[place].path.name}")
         make_directories(target.parent)
         shutil.copytree(attached, target)
         for below in (target, *(path for path in target.rglob("*") if path.is_dir())):
             sync_directory(below)
+
+
+def _owners(chosen: Selected) -> list[int]:
+    """Gives for each source the place of the one whose vault it is of: itself, or the one it is a part of."""
+    places = {str(source.path): place for place, source in enumerate(chosen.sources)}
+    folders = [str(source.path).rpartition("/")[0] for source in chosen.sources]
+    owners = [folder.removesuffix("/parts") if folder.endswith("/parts") else "" for folder in folders]
+    return [places.get(owner, place) for place, owner in enumerate(owners)]
 
 
 def _rows_of(

@@ -1,19 +1,15 @@
 """Verbs that write what a vault or a view holds as another vault."""
 
-from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .beside import beside
-from .committed import Committed
 from .errors import StorageError
 from .files import storage_errors
 from .location import location_of
 from .manifest import write_manifest
-from .reader import Snapshot
 from .rewrite import Codec, Layout, Progress, copy_attached, facts_of, write_out
 from .sampled import Sampled
-from .selected import Selected
 
 if TYPE_CHECKING:
     from .view import View
@@ -105,17 +101,11 @@ class Savable(Sampled):
           >>> example(lengths=[5, 2]).finished().num_episodes
           2
         """
+        from .parts import whole
         from .view import View
 
-        now = self._now()
-        if isinstance(now, Selected):
-            return View(now, self.treedef)
-        assert isinstance(now, Snapshot)
-        return View(Selected.whole(now.finished()), self.treedef)
-
-    @abstractmethod
-    def _now(self) -> Committed:
-        """Gives what is committed."""
+        sources = self.selected().sources
+        return View(whole([source.finished() for source in sources]), self.treedef)
 
     def _write(
         self, where: str | Path, layout: Layout, *, overwrite: bool, progress: Progress | None

@@ -16,8 +16,9 @@ from .location import Location, size_of
 from .manifest import check_manifest
 from .reader import Snapshot, take_snapshot
 from .resume import file_of, load, numbers
-from .root import FILE
+from .root import FILE, group_document, group_paths
 from .scan import look, tell
+from .schema_copy import GROUP, read_schema
 
 _REQUESTS = 4  # to an object store at once; a whole shard is in memory for each
 
@@ -67,6 +68,8 @@ def verify(path: Location, *, deep: bool = True, progress: Progress | None = Non
     size = 0
     for _ in _each(path, lambda array: _check_document(path, array, report), snapshot.root.arrays()):
         pass
+    if isinstance(path, Path):
+        _check_groups(path, snapshot, report)
 
     def check(task: tuple[ArraySpec, int, int]) -> int:
         return _check_shard(path, *task, report, deep=deep)
@@ -127,6 +130,27 @@ def _check_document(path: Location, array: ArraySpec, report: Report) -> None:
             f"{array.path}/{FILE} is missing or damaged: plain Zarr readers may be misled. The root holds "
             "what it should say; opening with mode='a' and closing writes it anew."
         )
+
+
+def _check_groups(path: Path, snapshot: Snapshot, report: Report) -> None:
+    """Checks the groups' own `zarr.json`; the one of the steps may have a copy of the schema."""
+    for group in group_paths([array.path for array in snapshot.root.arrays()]):
+        try:
+            found = json.loads((path / group / FILE).read_bytes())
+            same = found | {"attributes": {}} == group_document()
+            same &= group != GROUP or not found["attributes"] or _is_copied(path, snapshot)
+        except (OSError, ValueError, TypeError, LookupError):
+            same = False
+        if not same:
+            report.problems.append(
+                f"{group}/{FILE} is missing or damaged: plain Zarr readers may be misled. No step is lost; "
+                "`strongbax repair` writes it anew."
+            )
+
+
+def _is_copied(path: Path, snapshot: Snapshot) -> bool:
+    copy = read_schema(path)
+    return copy is not None and copy[0].to_dict() == snapshot.schema.to_dict()
 
 
 def _shards(snapshot: Snapshot) -> Iterator[tuple[ArraySpec, int, int]]:

@@ -1,8 +1,10 @@
 """Several vaults become one, and episodes go out of a vault, with nothing else changed."""
 
+import shutil
+
 import numpy as np
 import pytest
-from strongbax.vault import CorruptionError, LockedError, Vault
+from strongbax.vault import CorruptionError, Ends, LockedError, Vault
 from strongbax.vault.attachments import attach, attached
 from strongbax.vault.merging import delete, merge
 from test_saving import same_episodes
@@ -93,3 +95,45 @@ def test_a_kill_while_deleting_leaves_the_old_or_the_new(tmp_path):
         if len(vault) == 2:
             break
     assert deaths > 10
+
+
+def with_parts(path):
+    """A vault of two episodes with two parts, in one of which an episode runs."""
+    make(path, (5, 2))
+    attach(path, {"policy": np.arange(3.0)})
+    with Vault.open(path, mode="a") as writer:
+        writer.write_card({"licence": "CC0-1.0"})
+    for number, lengths in enumerate(((3, 4), (6,))):
+        other, _ = make(path.parent / "other", lengths, seed=number + 1, tail=number)
+        with Vault.open(path, mode="a", part=f"actor-{number}") as part:
+            for episode in other:
+                part.append(episode)
+            if number:
+                part.extend(
+                    other.finished()[-1].steps, Ends(*(np.zeros(0, d) for d in (np.int64, bool, bool)))
+                )
+        shutil.rmtree(other.path)
+    return Vault.open(path)
+
+
+def test_parts_become_one(tmp_path):
+    """A copy of a vault with parts has the episodes of all, what runs too, and the vault's own card."""
+    vault = with_parts(tmp_path / "a")
+    packed = Vault.open(vault.pack(tmp_path / "b"))
+    assert packed.verify().problems == []
+    assert packed.episodes["length"].tolist() == [5, 2, 3, 4, 6, 1]
+    assert packed.card == {"licence": "CC0-1.0"}
+    assert list(attached(packed.path)) == ["policy"]
+    same_episodes(packed.select(slice(0, 5)), vault)
+    some = Vault.open(vault.select([0, 3]).save(tmp_path / "c"))
+    assert [part["name"] for part in some.card["vaults"]] == ["a"]
+
+
+def test_episodes_of_parts_are_deleted(tmp_path):
+    """An episode of a part is deleted by its id in the whole; the vault has no parts then."""
+    vault = with_parts(tmp_path / "a")
+    left = Vault.open(delete(vault.path, [1, 3]))
+    assert left.verify().problems == []
+    assert left.episodes["length"].tolist() == [5, 3, 6, 1]
+    assert left.parts == {}
+    assert left.card == {"licence": "CC0-1.0"}
