@@ -10,10 +10,11 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
+from .bucket import Bucket
 from .dtypes import NpArray
 from .files import make_directories, replace
 from .mapped import map_file
-from .objects import Bucket, ObjectPath
+from .objects import ObjectPath
 
 _RETRIES = {"max_retries": 5, "initial_delay": "100ms", "max_delay": "1s"}  # TensorStore's own take minutes
 _BROKEN_URL = re.compile(r"(s3|gs|memory|https?|file):/")

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from .arrays import ArraySpec
+from .bucket import is_refusal, storage_error
 from .codecs import NONE
 from .dtypes import NpArray
 from .errors import CorruptionError, StrongbaxError
 from .items import copy_items, items_of
 from .jobs import LONG_BYTES, Job, run_all
 from .location import Location
-from .objects import ObjectPath, is_refusal, storage_error
+from .objects import ObjectPath
 from .once import once
 from .shard_file import Damaged, ShardFile
 from .store import open_store, read_into, read_many, read_rows

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from .arrays import ArraySpec
+from .bucket import cached_context, context
 from .dtypes import NpArray
 from .location import Location
-from .objects import ObjectPath, cached_context, context
+from .objects import ObjectPath
 
 UNBOUNDED = 1 << 50  # TensorStore's view of the growing axis; the committed length is ours to keep
 STALE_LOCK = "*.__lock"

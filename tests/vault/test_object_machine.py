@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
-from strongbax.vault.objects import Bucket
+from strongbax.vault.bucket import Bucket
 from test_machine import VaultMachine
 from vault_death import Death, Killed
 

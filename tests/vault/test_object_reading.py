@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import strongbax
 import tensorstore as ts
-from object_servers import web_server
+from object_servers import Ranges, web_server
 from strongbax.vault import Episode, StorageError, Vault
 from strongbax.vault.attachments import attach, attached
+from strongbax.vault.bucket import context
 from strongbax.vault.location import location_of
-from strongbax.vault.objects import ObjectPath, context
+from strongbax.vault.objects import ObjectPath
 from vault_folder import make_folder
 
 STEP = {
@@ -214,6 +215,20 @@ def test_a_web_server_without_ranges_gives_the_same(disk):
     with web_server(disk, Whole) as url:
         far = Vault.open(f"{url}/closed.vault").read_numpy(5, 9)
     same(far, Vault.open(disk / "closed.vault").read_numpy(5, 9))
+
+
+def test_a_public_bucket_hides_what_is_not_there(disk):
+    """A server that forbids what does not exist, as public buckets do, serves a vault all the same."""
+
+    class Public(Ranges):
+        def send_error(self, code: int, *arguments: Any, **options: Any) -> None:
+            super().send_error(403 if code == 404 else code, *arguments, **options)
+
+    with web_server(disk, Public) as url:
+        same(Vault.open(f"{url}/closed.vault")[3].steps, Vault.open(disk / "closed.vault")[3].steps)
+        same(Vault.open(f"{url}/open.vault")[29].steps, Vault.open(disk / "open.vault")[29].steps)
+        with pytest.raises(StorageError, match="credentials"):
+            Vault.open(f"{url}/nothing.vault")
 
 
 def test_tensorstore_alone_reads_it():

@@ -19,8 +19,9 @@ from strongbax.vault import (
     Vault,
     log,
 )
+from strongbax.vault.bucket import Bucket
 from strongbax.vault.location import location_of
-from strongbax.vault.objects import Bucket, ObjectPath
+from strongbax.vault.objects import ObjectPath
 
 STEP = {"observation": np.zeros(2, np.float32), "reward": np.float32(0), "terminated": np.bool_(0)}
 _numbers = itertools.count()
@@ -158,6 +159,19 @@ def test_records_that_a_kill_left_behind_are_swept(url, monkeypatch):
         add(vault, 4)
     assert len(logs(url)) == 2
     assert values(url) == [1, 2, 3, 4]
+
+
+def test_parts_lie_in_a_bucket_too(url):
+    """Each of several writers has a part of its own; a reader sees all."""
+    create(url).close()
+    one, two = (Vault.open(url, mode="a", part=name) for name in ("one", "two"))
+    add(one, 1)
+    add(two, 2)
+    add(one, 3)
+    assert values(url) == [1, 3, 2]
+    one.close()
+    two.close()
+    assert values(url) == [1, 3, 2]
 
 
 # -- requests that fail
