@@ -105,7 +105,8 @@ class Sampled(Choices):
         """Makes a data source for Grain: every window by its number, several in one read.
 
         It goes to `grain.MapDataset.source`, and to worker processes. Grain shuffles, repeats, batches, keeps
-        checkpoints; a batch is read in one go where nothing but `shuffle` and `repeat` come before `batch`.
+        checkpoints. It reads a batch in one go where it batches numbers:
+        `MapDataset.range(len(source)).shuffle(seed=0).repeat().batch(256).map(source.__getitem__)`.
 
         Args:
           window: `W`, in steps.

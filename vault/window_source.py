@@ -87,7 +87,7 @@ class WindowSource:
         return [_part(batch, place) for place in range(len(numbers))]
 
     def _getitems(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
-        """Reads several windows in one go, as Grain asks for them."""
+        """Reads several windows in one go, as Grain asks for them where it pushes batches down."""
         return self.__getitems__(numbers)
 
     def _read(self, numbers: NpArray) -> dict[str, Any]:
