@@ -18,7 +18,6 @@ import jax.numpy as jnp
 from jax import Array
 
 from .draws import scaled
-from .episode_places import Places
 from .episode_state import EpisodeBufferState
 from .episode_steps import places_of
 from .ring import advance
@@ -63,27 +62,52 @@ def hindsight_goals(
       >>> hindsight_goals(state, jax.random.key(0), jnp.array([0, 3]), 0.0, 0.0, 1.0, 0.0)
       Array([2, 3], dtype=int32)
     """
-    _check((current, future, final, random), discount)
-    keys = jax.random.split(rng_key, 3)
     places = places_of(state, indices)
     capacity, count = state.index.capacity, places.slots.shape[0]
-    ahead = jnp.stack([jnp.zeros_like(places.after), _later(keys[0], places, discount), places.after])
-    own = places.streams[None] * capacity + advance(places.slots[None], ahead, capacity)
-    goals = jnp.concatenate([own, _anywhere(state, keys[1], count)[None]])
-    edges = jnp.cumsum(jnp.array([current, future, final], jnp.float32))
-    kind = jnp.searchsorted(edges, jax.random.uniform(keys[2], (count,)), side="right")
-    if not random:  # the edges may sum to a little less than 1
-        kind = jnp.minimum(kind, max(i for i, share in enumerate((current, future, final)) if share))
-    return jnp.take_along_axis(goals, kind[None], axis=0)[0]
+    ahead = draw_ahead(rng_key, places.after, (current, future, final, random), discount)
+    own = places.streams * capacity + advance(places.slots, jnp.maximum(ahead, 0), capacity)
+    return jnp.where(ahead < 0, _anywhere(state, jax.random.split(rng_key, 3)[1], count), own)
 
 
-def _later(key: Array, places: Places, discount: float | None) -> Array:
+def draw_ahead(
+    rng_key: Array, after: Any, shares: tuple[float, float, float, float], discount: float | None
+) -> Array:
+    """Draws how far ahead of each of some steps its goal lies.
+
+    Args:
+      rng_key: a PRNG key, of whose three parts the first and the last are consumed.
+      after: int32 `[N]`, how many steps of its episode come after each.
+      shares: of current, future, final and random goals, as in `hindsight_goals`.
+      discount: as there.
+
+    Returns:
+      int32 `[N]`, in steps; -1 where the goal is any step.
+
+    Raises:
+      ValueError: if the shares are not such, or the discount is not in `(0, 1)`.
+
+    Example:
+      >>> draw_ahead(jax.random.key(0), jnp.array([2, 5]), (0.0, 0.0, 1.0, 0.0), 0.99)
+      Array([2, 5], dtype=int32)
+    """
+    _check(shares, discount)
+    after, keys = jnp.asarray(after), jax.random.split(rng_key, 3)
+    ahead = jnp.stack(
+        [jnp.zeros_like(after), _later(keys[0], after, discount), after, jnp.full_like(after, -1)]
+    )
+    edges = jnp.cumsum(jnp.array(shares[:3], jnp.float32))
+    kind = jnp.searchsorted(edges, jax.random.uniform(keys[2], after.shape), side="right")
+    if not shares[3]:  # the edges may sum to a little less than 1
+        kind = jnp.minimum(kind, max(i for i, share in enumerate(shares[:3]) if share))
+    return jnp.take_along_axis(ahead, kind[None], axis=0)[0]
+
+
+def _later(key: Array, after: Array, discount: float | None) -> Array:
     """How many steps ahead a later step lies, at most to the end of the episode."""
     if discount is None:
-        bits = jax.random.bits(key, (2, places.after.shape[0]), jnp.uint32)
-        return jnp.minimum(1 + scaled(bits, places.after), places.after)
-    ahead = jax.random.geometric(key, 1 - discount, places.after.shape, jnp.int32)
-    return jnp.minimum(ahead, places.after)
+        bits = jax.random.bits(key, (2, after.shape[0]), jnp.uint32)
+        return jnp.minimum(1 + scaled(bits, after), after)
+    return jnp.minimum(jax.random.geometric(key, 1 - discount, after.shape, jnp.int32), after)
 
 
 def _anywhere(state: EpisodeBufferState[Any], key: Array, count: int) -> Array:

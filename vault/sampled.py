@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .choices import Choices
 from .describe import treedef_of
+from .dtypes import NpArray
 from .selected import Selected
 from .windows import Short
 
@@ -92,6 +93,74 @@ class Sampled(Choices):
             device,
         )
         return Loader(self.selected(), plan, self.treedef if like is None else treedef_of(like))
+
+    def hindsight_goals(
+        self,
+        rng_key: Any,
+        indices: Any,
+        current: float = 0.2,
+        future: float = 0.5,
+        final: float = 0.0,
+        random: float = 0.3,
+        discount: float | None = 0.99,
+    ) -> NpArray:
+        """Draws a goal for each of some steps, from what was reached later.
+
+        For a key they are the goals that `strongbax.buffer.hindsight_goals` draws of the view in memory.
+
+        Args:
+          rng_key: a JAX PRNG key, consumed.
+          indices: int `[N]`, of steps: a sample's `indices`, and what is added to them for later steps.
+          current: the share of goals that are the step itself.
+          future: the share that are a later step of the same episode.
+          final: the share that are the last step of the episode.
+          random: the share that are any step of the view. The four shares sum to 1.
+          discount: `g`: a later step lies `k` ahead with probability `(1 - g) g**(k - 1)`, the last step
+            taking all that is beyond it. None: every later step is equally likely.
+
+        Returns:
+          int64 `[N]`, the goals' indices; `steps_at` reads the steps.
+
+        Raises:
+          IndexError: if there is no such step.
+          ValueError: if the shares are not such, or the discount is not in `(0, 1)`.
+
+        Example:
+          >>> import jax
+          >>> from strongbax.vault.view import example
+          >>> view = example(lengths=[3, 2])
+          >>> view.hindsight_goals(jax.random.key(0), [0, 4], 0.0, 0.0, final=1.0, random=0.0)
+          array([2, 4])
+        """
+        from .goals import hindsight_goals
+
+        shares = (current, future, final, random)
+        return hindsight_goals(self.selected(), rng_key, indices, shares, discount)
+
+    def steps_at(self, indices: Any, leaves: Sequence[str] | None = None) -> Any:
+        """Reads single steps as NumPy, leaf by leaf in one go.
+
+        Args:
+          indices: int, of any shape: of steps, by their places in the stream that the episodes form.
+          leaves: names of leaves; all by default.
+
+        Returns:
+          Leaves `[*indices.shape, ...]` in plain containers; `{name: leaf}` where `leaves` is given.
+
+        Raises:
+          IndexError: if there is no such step.
+
+        Example:
+          >>> from strongbax.vault.view import example
+          >>> example(lengths=[3, 2]).steps_at([[2, 4]], ["terminated"])
+          {'terminated': array([[ True,  True]])}
+        """
+        from .goals import read_steps
+
+        selected = self.selected()
+        names = selected.schema.names if leaves is None else tuple(leaves)
+        values = {name: read_steps(selected, indices, name) for name in names}
+        return values if leaves is not None else selected.schema.tree.rebuild(list(values.values()))
 
     def grain_source(
         self,
