@@ -13,6 +13,10 @@ from typing import Any
 
 from ..vault.contents import Contents
 from ..vault.errors import AlreadyExistsError
+from . import (
+    ogbench,
+    ogbench_out,
+)
 from .aside import aside, put_in_place
 
 Progress = Callable[[int, int], None]
@@ -56,7 +60,7 @@ class ExportReport:
     notes: tuple[str, ...]
 
 
-WRITERS: tuple[Writer, ...] = ()
+WRITERS: tuple[Writer, ...] = (Writer(ogbench.NAME, "OGBench", ogbench_out.write, ogbench_out.OPTIONS),)
 
 
 def export(

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..vault.errors import FormatError
-from . import d4rl, d4rl_layout
+from . import (
+    d4rl,
+    d4rl_layout,
+    minari,
+    ogbench,
+)
 from .source import Source
 
 
@@ -32,7 +37,11 @@ class Format:
     options: tuple[str, ...]
 
 
-FORMATS = (Format(d4rl_layout.NAME, "D4RL HDF5", d4rl.detect, d4rl.read, d4rl.OPTIONS),)
+FORMATS = (
+    Format(minari.NAME, "Minari", minari.detect, minari.read, minari.OPTIONS),
+    Format(d4rl_layout.NAME, "D4RL HDF5", d4rl.detect, d4rl.read, d4rl.OPTIONS),
+    Format(ogbench.NAME, "OGBench", ogbench.detect, ogbench.read, ogbench.OPTIONS),
+)
 
 
 def find_format(name: str | None, path: Path) -> Format:
