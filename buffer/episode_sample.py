@@ -84,8 +84,8 @@ def sample_prioritised(
     """
     assert state.chances is not None
     drawn, tree = sample(state, rng_key, plan), state.chances.tree
-    mass = sum_tree.total(tree)
-    chances = sum_tree.get(tree, drawn.indices) / jnp.where(mass > 0, mass, 1.0)
+    chances = sum_tree.shares_of(tree, drawn.indices)
+    drawn = drawn.replace(indices=sum_tree.after(chances, drawn.indices))
     return PrioritisedEpisodeBufferSample(**drawn, probabilities=chances)
 
 

@@ -156,11 +156,11 @@ def prioritised_sample(
     """
     held, tree = ring_of(state), state.sum_tree_state
     items, streams, starts = prioritised.draw(held, tree, rng_key, batch_size, period)
-    total = sum_tree.total(tree)
+    probabilities = sum_tree.shares_of(tree, items)
     return PrioritisedTrajectoryBufferSample(
         experience=ring.gather(held, streams, starts, sequence_length),
-        indices=items,
-        probabilities=sum_tree.get(tree, items) / jnp.where(total > 0, total, 1.0),
+        indices=sum_tree.after(probabilities, items),
+        probabilities=probabilities,
     )
 
 

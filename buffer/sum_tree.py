@@ -98,6 +98,39 @@ def get(tree: SumTree, indices: Any) -> Array:
     return tree.nodes.at[at].get(mode="fill", fill_value=0.0)
 
 
+def shares_of(tree: SumTree, indices: Any) -> Array:
+    """Returns the shares of priorities in the sum of all, float32 in the shape of the indices.
+
+    Args:
+      tree: the tree; where all its priorities are 0, so are the shares.
+      indices: int, any shape.
+
+    Example:
+      >>> tree = set_many(init(100), jnp.array([3, 50]), jnp.array([1.0, 3.0]))
+      >>> shares_of(tree, jnp.array([3, 4]))
+      Array([0.25, 0.  ], dtype=float32)
+    """
+    mass = total(tree)
+    return get(tree, indices) / jnp.where(mass > 0, mass, 1.0)
+
+
+def after(shares: Array, indices: Array) -> Array:
+    """Returns indices as they are, but known only once the shares are.
+
+    Whoever sets priorities at them writes after the shares were read. Where nothing orders the two, XLA keeps
+    the old tree for the reader: a copy of it each time.
+
+    Args:
+      shares: float32 `[N]`, never negative, which XLA does not know.
+      indices: int32 `[N]`.
+
+    Example:
+      >>> after(jnp.array([0.25, 0.5]), jnp.array([3, 50]))
+      Array([ 3, 50], dtype=int32)
+    """
+    return jnp.where(shares < 0, -1, indices)
+
+
 def set_many(tree: SumTree, indices: Any, values: Any) -> SumTree:
     """Returns the tree with other priorities at some leaves; where an index comes twice, the last wins.
 

@@ -97,6 +97,17 @@ def test_set_priorities_is_in_place():
     assert_in_place(buffer.set_priorities, state, jnp.zeros(8, jnp.int32), jnp.ones(8))
 
 
+def test_probabilities_are_read_before_priorities_are_set():
+    """A program that gives probabilities away and sets priorities by something else copies no tree."""
+    buffer, state, _ = case("prioritised")
+
+    def step(state, key):
+        sample = buffer.sample(state, key)
+        return buffer.set_priorities(state, sample.indices, sample.experience["obs"][:, 0, 0]), sample
+
+    assert_in_place(step, state, KEY)
+
+
 def test_a_prioritised_training_loop_carries_one_state():
     """Add, sample and set priorities by what was sampled, in a scan: steps and tree stay where they are."""
     buffer, state, batch = case("prioritised")
