@@ -189,7 +189,7 @@ def verify(
     Example: strongbax verify hopper.vault
     """
     # Not through `Vault.open`: a vault that cannot be opened any more is a problem to report.
-    from .vault.verify import verify as verify_vault
+    from .vault.parts import verify_all as verify_vault
 
     with console.progress(f"Verifying {path.name}") as progress:
         report = verify_vault(path, deep=deep, progress=progress)

@@ -57,8 +57,10 @@ def repair(path: VaultPath, json: Json = False) -> None:
     with console.progress(f"Looking at {path.name}") as progress:
         report = repair_vault(path, progress=progress)
     if json:
-        console.print_json(vars(report))
-    elif report.damaged is None:
+        console.print_json(
+            vars(report) | {"parts": {name: vars(part) for name, part in report.parts.items()}}
+        )
+    elif not report.problems:
         console.print_line(f"Nothing is wrong with {path}: nothing was done.")
     else:
         for told in report.lost:

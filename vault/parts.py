@@ -41,6 +41,13 @@ def part_paths(path: Location) -> list[Location]:
     return [folder / key[0] for key in sorted(keys) if key[1:] == [FILE]]
 
 
+def part_folders(path: Path) -> list[Path]:
+    """Gives the folders of a vault's parts, by name, those that lost their root too."""
+    return sorted(
+        part for part in _within(path / FOLDER) if (part / FILE).is_file() or (part / "steps").is_dir()
+    )
+
+
 def claim(path: Location, name: str, streams: int | None = None) -> Writer:
     """Becomes the writer of a part, which is made if it is not there.
 
@@ -96,7 +103,11 @@ def whole(sources: Iterable[Snapshot]) -> Selected:
 def verify_all(path: Location, *, deep: bool = True, progress: Progress | None = None) -> Report:
     """Checks a vault and its parts; arguments and errors as in `verify`."""
     report = verify(path, deep=deep, progress=progress)
-    for part in part_paths(path):
+    there = part_paths(path)
+    if isinstance(path, Path):
+        lost = [part.name for part in part_folders(path) if part not in there]
+        report.problems.extend(f"The part {name!r} has no {FILE}: it is not read any more." for name in lost)
+    for part in there:
         found = verify(part, deep=deep, progress=progress)
         report.problems.extend(f"In the part {part.name!r}: {problem}" for problem in found.problems)
         report.notes.extend(f"In the part {part.name!r}: {note}" for note in found.notes)

@@ -7,11 +7,14 @@ from pathlib import Path
 from .errors import CorruptionError, NotFoundError, StrongbaxError
 from .files import Lock, storage_errors
 from .mend import build, stays
+from .parts import FOLDER as PARTS
+from .parts import part_folders
 from .reader import take_snapshot
 from .rebuild import any_root
 from .root import LOCK
 from .salvage import Salvage, salvage
 from .salvage_table import Notes
+from .schema_copy import GROUP
 from .swap import aside, swap, sweep
 from .verify import verify
 
@@ -35,6 +38,7 @@ class Repair:
       steps: in the vault now, of all streams.
       episodes: in the vault now, those that ended.
       one_stream: whether the episodes were written end to end, since steps between them are lost.
+      parts: the same of each part that was damaged, by its name; what they lost is in `lost` too.
     """
 
     path: Path
@@ -46,6 +50,7 @@ class Repair:
     steps: int = 0
     episodes: int = 0
     one_stream: bool = False
+    parts: "dict[str, Repair]" = field(default_factory=dict[str, "Repair"])
 
 
 def repair(path: str | Path, *, progress: Progress | None = None) -> Repair:
@@ -77,17 +82,43 @@ def repair(path: str | Path, *, progress: Progress | None = None) -> Repair:
     path = Path(path).expanduser().absolute()
     if not path.is_dir():
         raise NotFoundError(f"There is no vault at {str(path)!r} to repair. Check the path.")
+    report = _repair_one(path, progress)
+    for part in part_folders(path):
+        found = _repair_one(part, progress)
+        if found.problems:
+            report = _with_part(report, part.name, found)
+    return report
+
+
+def _with_part(report: Repair, name: str, part: Repair) -> Repair:
+    told = {
+        what: [*getattr(report, what), *(f"In the part {name!r}: {said}" for said in getattr(part, what))]
+        for what in ("problems", "lost", "mended")
+    }
+    return replace(report, parts={**report.parts, name: part}, **told)
+
+
+def _repair_one(path: Path, progress: Progress | None) -> Repair:
+    kept = _kept(path)
     with storage_errors(path, "repair"):
-        sweep(path, _DOING, _SUFFIX)
+        sweep(path, _DOING, kept)
         lock = Lock(path / LOCK)
     try:
         problems = _problems(path, progress)
-        return _repair(path, problems) if problems else _now(Repair(path, None))
+        return _repair(path, kept, problems) if problems else _now(Repair(path, None))
     finally:
         lock.release()
 
 
-def _repair(path: Path, problems: list[str]) -> Repair:
+def _kept(path: Path) -> Path:
+    """Gives where a damaged vault is kept: beside it, a part beside its vault, so that it is none any more."""
+    if path.parent.name == PARTS and (path.parent.parent / GROUP).is_dir():
+        vault = path.parent.parent
+        return vault.with_name(f"{vault.name}{_SUFFIX}-{path.name}")
+    return path.with_name(path.name + _SUFFIX)
+
+
+def _repair(path: Path, kept: Path, problems: list[str]) -> Repair:
     notes = Notes()
     root, rebuilt = any_root(path, notes)
     found = salvage(path, root, notes, rebuilt=rebuilt)
@@ -98,7 +129,7 @@ def _repair(path: Path, problems: list[str]) -> Repair:
             raise CorruptionError(
                 f"The vault {str(path)!r} could not be repaired and is as it was: of what is left, {wrong[0]}"
             )
-        damaged = swap(folder, path, _SUFFIX)
+        damaged = swap(folder, path, kept)
     one_stream = not stays(found)
     dropped = _dropped(found) if one_stream else []
     return _now(Repair(path, damaged, problems, notes.lost, notes.mended, dropped, one_stream=one_stream))

@@ -44,11 +44,11 @@ def aside(path: Path, doing: str) -> Generator[Path]:
             lock.release()
 
 
-def swap(folder: Path, path: Path, suffix: str) -> Path:
-    """Gives what was built the vault's name, and the vault one with a suffix, under which it is kept.
+def swap(folder: Path, path: Path, kept: Path) -> Path:
+    """Gives what was built the vault's name, and the vault the one under which it is kept.
 
     Returns:
-      Where the old one is.
+      Where the old one is: `kept`, with a number behind it if something stands there.
     """
     (folder / LOCK).unlink()
     sync_folders(folder)
@@ -56,16 +56,16 @@ def swap(folder: Path, path: Path, suffix: str) -> Path:
     sync_directory(folder)
     exchange(path, folder)
     sync_directory(path.parent)
-    return _put_by(folder, path, suffix)
+    return _put_by(folder, kept)
 
 
-def sweep(path: Path, doing: str, suffix: str) -> None:
+def sweep(path: Path, doing: str, kept: Path) -> None:
     """Removes what a killed process had not done, and puts by what it had swapped but not yet put by."""
     for folder in list(path.parent.iterdir()):
         if not folder.name.startswith(f".{path.name}.{doing}-"):
             continue
         if not (folder / MARKER).exists():
-            _put_by(folder, path, suffix)
+            _put_by(folder, kept)
             continue
         try:
             if (folder / LOCK).exists():
@@ -75,11 +75,12 @@ def sweep(path: Path, doing: str, suffix: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _put_by(folder: Path, path: Path, suffix: str) -> Path:
-    kept, number = path.with_name(path.name + suffix), 1
-    while kept.exists():
+def _put_by(folder: Path, kept: Path) -> Path:
+    free, number = kept, 1
+    while free.exists():
         number += 1
-        kept = path.with_name(f"{path.name}{suffix}-{number}")
-    folder.rename(kept)
-    sync_directory(path.parent)
-    return kept
+        free = kept.with_name(f"{kept.name}-{number}")
+    folder.rename(free)
+    sync_directory(free.parent)
+    sync_directory(folder.parent)
+    return free

@@ -71,12 +71,12 @@ def upgrade(path: str | Path) -> Upgrade:
     if before > FORMAT or missing:
         read_root(path)  # says which version can read it
         raise FormatError(f"The vault {str(path)!r} is of format {before}, from which nothing leads on.")
-    suffix = f".format-{before}"
+    kept = path.with_name(f"{path.name}.format-{before}")
     with storage_errors(path, "upgrade"):
-        sweep(path, _DOING, suffix)
+        sweep(path, _DOING, kept)
         lock = Lock(path / LOCK)
     try:
-        return Upgrade(path, before, FORMAT, _walk(path, before, suffix))
+        return Upgrade(path, before, FORMAT, _walk(path, before, kept))
     finally:
         lock.release()
 
@@ -101,7 +101,7 @@ def format_of(path: Path) -> int:
         raise FormatError(f"{str(path)!r} is not a vault: it names no format.") from None
 
 
-def _walk(path: Path, before: int, suffix: str) -> Path:
+def _walk(path: Path, before: int, kept: Path) -> Path:
     """Goes from format to format, each in a folder of its own beside the vault, and swaps the last one."""
     with ExitStack() as folders:
         folders.enter_context(storage_errors(path, "upgrade"))
@@ -113,4 +113,4 @@ def _walk(path: Path, before: int, suffix: str) -> Path:
         wrong = verify(source).problems
         if wrong:
             raise CorruptionError(f"The vault {str(path)!r} was not upgraded and is as it was: {wrong[0]}")
-        return swap(source, path, suffix)
+        return swap(source, path, kept)

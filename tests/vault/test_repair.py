@@ -378,3 +378,27 @@ def test_a_kill_leaves_the_damaged_or_the_repaired(case):
             break
     assert deaths > 10
     assert not death.came
+
+
+def test_parts_are_repaired(tmp_path):
+    """Of a vault with parts each is repaired by itself; what was damaged is no part any more."""
+    build(tmp_path / "a", (5, 1), close=True)
+    episodes = list(Vault.open(tmp_path / "a"))
+    for number in range(2):
+        with Vault.open(tmp_path / "a", mode="a", part=f"actor-{number}") as part:
+            part.append(episodes)
+    before = Vault.open(tmp_path / "a").episodes["length"].tolist()
+    (tmp_path / "a/parts/actor-0/zarr.json").unlink()
+    (tmp_path / "a/parts/actor-1/steps/reward/c.0.0").unlink()
+    problems = Vault.open(tmp_path / "a").verify().problems
+    assert any("'actor-0' has no zarr.json" in problem for problem in problems)
+    report = repair(tmp_path / "a")
+    assert report.damaged is None
+    assert (report.parts["actor-0"].dropped, report.parts["actor-1"].dropped) == ([], [0, 1])
+    assert any("In the part 'actor-1': The shard steps/reward/c.0.0" in lost for lost in report.lost)
+    vault = Vault.open(tmp_path / "a")
+    assert vault.verify().problems == []
+    assert vault.episodes["length"].tolist() == before[:4]
+    names = ["a", "a.damaged-actor-0", "a.damaged-actor-1"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == names
+    assert repair(tmp_path / "a").problems == []
