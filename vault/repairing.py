@@ -111,7 +111,7 @@ def _repair_one(path: Path, progress: Progress | None) -> Repair:
 
 
 def _kept(path: Path) -> Path:
-    """Gives where a damaged vault is kept: beside it, a part beside its vault, so that it is none any more."""
+    """Gives where a damaged vault is kept: beside it; a part beside its vault, as it is none any more."""
     if path.parent.name == PARTS and (path.parent.parent / GROUP).is_dir():
         vault = path.parent.parent
         return vault.with_name(f"{vault.name}{_SUFFIX}-{path.name}")

@@ -1,4 +1,4 @@
-"""Makes the golden vaults of this version: `python tests/golden/make.py format1-0.1.0`.
+"""Makes the golden vaults of this version: `python tests/golden/make.py format1-0.1.0-packed`.
 
 Run it once a version that writes something new, and commit what it makes; what was committed is never made
 again. Beside each vault stands what it holds: `<name>.json` (dtypes, shapes, facts) and `<name>.npz` (bytes).
@@ -146,6 +146,7 @@ def main(version: str) -> None:
     episodes = make_episodes(aside / "episodes")
     episodes.close()
     keep(Vault.open(episodes.path), "episodes", folder)
+    keep(Vault.open(Vault.open(episodes.path).pack(aside / "packed")), "packed", folder)
     streams = make_streams(aside / "streams")
     keep(streams, "streams", folder)
     streams.close()

@@ -46,8 +46,9 @@ def holds(vault: Vault, facts: dict[str, Any], arrays: dict[str, np.ndarray]) ->
 
 
 def test_there_are_golden_vaults():
-    """A closed vault and one with a log are kept of format 1."""
-    assert {name.split("/")[1] for name in IDS} >= {"episodes", "streams"}
+    """A closed vault, one with a log and a packed one are kept, with final rows compressed and not."""
+    assert {name.split("/")[1] for name in IDS} >= {"episodes", "streams", "packed"}
+    assert {Vault.open(path).schema.finals_compressed for path in VAULTS} == {False, True}
 
 
 @pytest.mark.parametrize("path", VAULTS, ids=IDS)

@@ -15,7 +15,7 @@ from vault_damage import build, files, flip
 from vault_rings import same
 from view_model import make
 
-GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("format*/*.vault"))
+GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("format1-0.1.0/*.vault"))
 LENGTHS = (5, 9, 0, 1, 17, 3)
 
 
