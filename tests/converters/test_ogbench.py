@@ -53,7 +53,7 @@ def same_files(one: Path, other: Path) -> None:
 @pytest.mark.parametrize("pixels", [False, True])
 @pytest.mark.parametrize("tail", [0, 3])
 def test_a_file_comes_back_to_the_bit(tmp_path: Path, pixels: bool, tail: int):
-    """Every row and dtype, junk actions of final states included, is the same after the way there and back."""
+    """Every row and dtype, junk actions of final states too, is the same after the way there and back."""
     made = arrays(pixels=pixels, tail=tail)
     path = save(tmp_path / "some-v0.npz", made)
     assert find_format(None, path).name == "ogbench"
