@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strongbax.buffer import sum_tree
-from strongbax.vault import draws
+from strongbax.vault import Vault, draws
 from strongbax.vault.weights import MassTree, returns
 from view_model import make
 
@@ -55,3 +55,23 @@ def test_returns_are_summed_step_by_step(tmp_path, monkeypatch):
     vault, known = make(tmp_path / "a.vault", [3, 9, 1, 17], tail=2)
     expected = [np.cumsum(episode.steps["reward"], dtype=np.float32)[-1] for episode in known]
     assert returns(vault.selected()).tolist() == expected
+
+
+def test_rewards_of_several_agents_are_added(tmp_path):
+    """An episode's return is that of all its agents, as in memory."""
+    step = {"reward": np.zeros(3, np.float32), "terminated": np.zeros(3, np.bool_)}
+    with Vault.create(tmp_path / "a.vault", steps=step) as vault:
+        rewards = np.arange(15, dtype=np.float32).reshape(5, 3)
+        ended = np.array([False, True, False, False, True])
+        vault.extend({"reward": rewards, "terminated": np.repeat(ended[:, None], 3, axis=1)})
+        assert returns(vault.selected()).tolist() == [15.0, 90.0]
+        first = vault.loader(64, 1, weights="return").batch_numpy(0)
+    assert 0.7 < (first.indices >= 2).mean() < 1
+
+
+def test_returns_need_rewards(tmp_path):
+    """Where no leaf is a reward, the error says so."""
+    with Vault.create(tmp_path / "a.vault", steps={"x": np.float32(0), "terminated": np.bool_(0)}) as vault:
+        vault.extend({"x": np.ones(3, np.float32), "terminated": np.arange(3) == 2})
+        with pytest.raises(ValueError, match="none has that role"):
+            vault.loader(2, 1, weights="return")
