@@ -35,6 +35,7 @@ class Vault(Writable):
     Example:
       >>> import tempfile
       >>> import numpy as np
+      >>> from strongbax.vault import Episode
       >>> step = {"observation": np.zeros(3, np.float32), "reward": np.float32(0), "terminated": np.bool_(0)}
       >>> with Vault.create(tempfile.mkdtemp() + "/my.vault", steps=step) as vault:
       ...     _ = vault.append(
