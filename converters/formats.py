@@ -11,10 +11,8 @@ from ..vault.errors import FormatError
 from . import (
     d4rl,
     d4rl_layout,
-    minari,
     neorl,
     ogbench,
-    rlds,
 )
 from .source import Source
 
@@ -40,9 +38,7 @@ class Format:
 
 
 FORMATS = (
-    Format(minari.NAME, "Minari", minari.detect, minari.read, minari.OPTIONS),
     Format(d4rl_layout.NAME, "D4RL HDF5", d4rl.detect, d4rl.read, d4rl.OPTIONS),
-    Format(rlds.NAME, "RLDS (TFDS)", rlds.detect, rlds.read, rlds.OPTIONS),
     Format(ogbench.NAME, "OGBench", ogbench.detect, ogbench.read, ogbench.OPTIONS),
     Format(neorl.NAME, "NeoRL and NeoRL-2", neorl.detect, neorl.read, neorl.OPTIONS),
 )
