@@ -26,7 +26,7 @@ import durable_resume
 import jax  # noqa: F401 - imported before the first fork, not after each
 import numcodecs.zstd  # noqa: F401
 import tensorstore  # noqa: F401
-from strongbax.vault import Vault
+from strongbax.vault import Vault, delete, repair
 
 
 def write(
@@ -138,6 +138,19 @@ def fork(path: str, events: str, *, close: bool) -> None:
     _sleep(vault)
 
 
+def rewrite(path: str, events: str, verb: str) -> None:
+    """Packs a vault, repairs it, or deletes its second episode."""
+    say = _speaker(events)
+    say("begin 0")
+    if verb == "pack":
+        Vault.open(path).pack(f"{path}.packed", overwrite=True)
+    elif verb == "repair":
+        repair(path)
+    else:
+        delete(path, [1])
+    say("done 1")
+
+
 def _open_and_write(path: str) -> Vault:
     history = durable_history.RecordingHistory()
     vault = Vault.open(path, mode="a")
@@ -157,6 +170,7 @@ TASKS: dict[str, Callable[..., None]] = {
     "read": read,
     "hold": hold,
     "fork": fork,
+    "rewrite": rewrite,
 }
 
 
