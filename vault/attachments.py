@@ -139,7 +139,7 @@ def _array_document(array: NpArray) -> dict[str, Any]:
 def _sum(document: Mapping[str, Any]) -> str:
     """Sums an array's document but for this sum, whatever the order and the spaces of its text."""
     facts = {name: fact for name, fact in document.items() if name != "attributes"}
-    return f"{crc32c(json.dumps(facts, sort_keys=True).encode()):08x}"
+    return f"{crc32c(json.dumps(facts, sort_keys=True, separators=(',', ':')).encode()):08x}"
 
 
 def _checked(document: dict[str, Any]) -> dict[str, Any]:
