@@ -5,11 +5,14 @@ each is added to and drawn from without a word to the others.
 
 ```
 # experience, index of episodes : [B, ...]    by streams, B / n a share
-# sum trees                     : [n, ...]    one a share
+# sum trees                     : [n * L]     end to end, one a share, each of `L` nodes
 # cursor, laps, full            : []          the same on all, since streams advance together
 ```
 
-Letters: `B` streams, `N` batch, `n` shares.
+Trees are not stacked `[n, L]`, so that no reshape stands between a share's tree and its block: XLA would
+copy the tree for it.
+
+Letters: `B` streams, `N` batch, `n` shares, `L` nodes of a tree.
 """
 
 import functools
@@ -23,6 +26,7 @@ import jax
 from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from .levels import size_of
 from .sum_tree import SumTree
 
 WHOLE = PartitionSpec()  # the same on every device
@@ -86,19 +90,20 @@ class Shares:
           ValueError: if it is of a buffer that is not sharded, or sharded otherwise.
         """
         for leaf in jax.tree.leaves(state, is_leaf=_is_tree):
-            if _is_tree(leaf) and (leaf.nodes.ndim != 2 or leaf.nodes.shape[0] != self.count):
+            if _is_tree(leaf) and leaf.nodes.shape != (self.count * size_of(leaf.capacity),):
                 raise ValueError(
                     f"`state` must have a sum tree for each of {self.count} devices: its nodes are of shape "
-                    f"{list(leaf.nodes.shape)}. Make it with `init` of the buffer that `shard` gave."
+                    f"{list(leaf.nodes.shape)}, with {size_of(leaf.capacity)} a tree. Make it with `init` of "
+                    "the buffer that `shard` gave."
                 )
 
     def own(self, state: Any) -> Any:
         """Returns a share's block of a state as a state of its own; known inside `run`."""
-        return _on_trees(lambda leaf: leaf.reshape(leaf.shape[1:]), state)
+        return _with_greatest(state, ())
 
     def block(self, state: Any) -> Any:
         """Returns a share's state as its block of the whole: undoes `own`."""
-        return _on_trees(lambda leaf: leaf.reshape(1, *leaf.shape), state)
+        return _with_greatest(state, (1,))
 
     def run(self, function: Callable[..., Any], layouts: tuple[Any, ...], out: Any, *args: Any) -> Any:
         """Runs a function on every share's blocks of the arguments.
@@ -179,9 +184,13 @@ def _shard_map(function: Callable[..., Any], mesh: Mesh, layouts: Any, out: Any)
     return shard_map(function, mesh, in_specs=layouts, out_specs=out, check_rep=False)
 
 
-def _on_trees(function: Callable[[Any], Any], state: Any) -> Any:
+def _with_greatest(state: Any, shape: tuple[int, ...]) -> Any:
+    """The state with its trees' greatest priorities in another shape."""
+
     def on(node: Any) -> Any:
-        return jax.tree.map(function, node) if _is_tree(node) else node
+        if not _is_tree(node):
+            return node
+        return node.replace(max_recorded_priority=node.max_recorded_priority.reshape(shape))
 
     return jax.tree.map(on, state, is_leaf=_is_tree)
 

@@ -84,7 +84,7 @@ def whole(states):
 
     def of(*nodes):
         if isinstance(nodes[0], SumTree):
-            return jax.tree.map(lambda *leaves: np.stack(leaves), *nodes)
+            return jax.tree.map(lambda *leaves: np.concatenate([np.ravel(x) for x in leaves]), *nodes)
         return nodes[0] if not nodes[0].ndim else np.concatenate(nodes)
 
     return jax.tree.map(of, *states, is_leaf=lambda node: isinstance(node, SumTree))
@@ -121,6 +121,29 @@ def assert_nothing_is_said(buffer, program):
     for leaf in jax.tree.leaves(abstract.experience):
         block = ",".join(map(str, (leaf.shape[0] // DEVICES, *leaf.shape[1:])))
         assert not re.search(rf"= \w+\[{block}\]\S* copy\(", text)
+
+
+@pytest.mark.parametrize("kind", ["trajectory", pytest.param("episode", marks=pytest.mark.heavy)])
+def test_turns_are_in_place(kind):
+    """However large the state, a turn needs little besides, and copies none of it."""
+    sizes = {"max_length_time_axis": 40_009, "sample_sequence_length": 3}
+    streams, draws = STREAMS * DEVICES, DRAWS * DEVICES
+    plain = {
+        "trajectory": lambda: fbx.make_prioritised_trajectory_buffer(
+            streams, draws, period=1, min_length_time_axis=3, **sizes
+        ),
+        "episode": lambda: fbx.make_episode_buffer(streams, draws, weights="priorities", **sizes),
+    }[kind]()
+    buffer = fbx.shard(plain, mesh_of())
+    abstract = jax.eval_shape(buffer.init, STEP)
+    where = fbx.state_shardings(abstract, mesh_of())
+    state = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, where)
+    program = jax.jit(functools.partial(turn, buffer), donate_argnums=0).lower(state, steps(0), KEY).compile()
+    memory = program.memory_analysis()
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(abstract)) // DEVICES
+    assert memory.alias_size_in_bytes >= size
+    assert memory.temp_size_in_bytes < size / 50
+    assert not re.search(r"= \w+\[(\d+,)*(40009|40010|80018)[,\]]\S* copy\(", program.as_text())
 
 
 SOME = ("flat", "prioritised trajectory", "episode by priority")
@@ -185,7 +208,9 @@ def test_probabilities_are_those_of_the_draws():
     assert stats.chisquare(counts[drawn], expected).pvalue > 1e-4
 
 
-@pytest.mark.parametrize("kind", ["prioritised trajectory", "episode by priority"])
+@pytest.mark.parametrize(
+    "kind", ["prioritised trajectory", pytest.param("episode by priority", marks=pytest.mark.heavy)]
+)
 def test_windows_keep_their_numbers(kind):
     """What a sample calls a window is what `set_priorities` knows it by, and nothing else is touched."""
     buffer, state = filled(kind)
@@ -269,7 +294,7 @@ def test_samples_can_be_drawn_when_every_device_can(kind):
     if kind == "prioritised trajectory":  # the one function that talks
         assert COLLECTIVE.search(jax.jit(buffer.can_sample).lower(state).compile().as_text())
         tree = state.sum_tree_state
-        lacking = tree.replace(nodes=tree.nodes.at[3].set(0.0))
+        lacking = tree.replace(nodes=tree.nodes.reshape(DEVICES, -1).at[3].set(0.0).ravel())
         assert not buffer.can_sample(state.replace(sum_tree_state=lacking))
 
 

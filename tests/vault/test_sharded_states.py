@@ -64,7 +64,7 @@ def test_flushes_take_what_is_new(tmp_path):
         np.testing.assert_array_equal(vault.read_numpy()["id"], expected)
 
 
-@pytest.mark.parametrize("kind", ["prioritised", "episode"])
+@pytest.mark.parametrize("kind", ["prioritised", pytest.param("episode", marks=pytest.mark.heavy)])
 def test_resumed_states_are_on_their_devices(tmp_path, kind):
     """A checkpoint is restored bit for bit to the same devices, draws the same, and is flushed on."""
     buffer, state = buffer_of(kind), filled(kind, 2)
@@ -80,7 +80,7 @@ def test_resumed_states_are_on_their_devices(tmp_path, kind):
         assert vault.write(add(kind)(back, steps(6))) == 3
 
 
-@pytest.mark.parametrize("kind", ["flat", "episode"])
+@pytest.mark.parametrize("kind", [pytest.param("flat", marks=pytest.mark.heavy), "episode"])
 def test_loaded_states_are_on_the_devices(tmp_path, kind):
     """`load` with a sharding gives a state to sample from and add to, its steps laid over the mesh."""
     buffer, state = buffer_of(kind), filled(kind)
