@@ -13,6 +13,7 @@ from . import (
     d4rl_layout,
     neorl,
     ogbench,
+    rlds,
 )
 from .source import Source
 
@@ -39,6 +40,7 @@ class Format:
 
 FORMATS = (
     Format(d4rl_layout.NAME, "D4RL HDF5", d4rl.detect, d4rl.read, d4rl.OPTIONS),
+    Format(rlds.NAME, "RLDS (TFDS)", rlds.detect, rlds.read, rlds.OPTIONS),
     Format(ogbench.NAME, "OGBench", ogbench.detect, ogbench.read, ogbench.OPTIONS),
     Format(neorl.NAME, "NeoRL and NeoRL-2", neorl.detect, neorl.read, neorl.OPTIONS),
 )

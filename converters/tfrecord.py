@@ -1,0 +1,116 @@
+"""TFRecord files: records end to end, each framed by its length and two masked CRC-32C.
+
+```
+# u64 length | u32 crc of the length | data | u32 crc of the data      little endian
+```
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ..vault.checksum import crc32c
+from ..vault.errors import FormatError, NotFoundError
+
+_HEAD = struct.Struct("<QI")
+_TAIL = struct.Struct("<I")
+_MASK = 0xA282EAD8  # so that the checksum of data that holds checksums is no special value
+
+
+def read_records(path: Path) -> Iterator[bytes]:
+    """Yields the records of a file, one in memory at a time.
+
+    Args:
+      path: of a file that is not compressed.
+
+    Raises:
+      NotFoundError: if there is no file.
+      FormatError: at the first record whose checksum is wrong, or that is cut off.
+
+    Example:
+      >>> write_records(Path("a.tfrecord"), [b"one", b""])
+      [35]
+      >>> list(read_records(Path("a.tfrecord")))
+      [b'one', b'']
+    """
+    if not path.is_file():
+        raise NotFoundError(f"`path` must be a TFRecord file; there is no file {path}.")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        number = start = 0
+        while start < size:
+            head = file.read(_HEAD.size)
+            if len(head) < _HEAD.size:
+                raise _bad(path, number, start, "is cut off")
+            length, crc = _HEAD.unpack(head)
+            if masked_crc(head[:8]) != crc:
+                raise _bad(path, number, start, "has a length whose checksum is wrong")
+            start += _HEAD.size + length + _TAIL.size
+            if start > size:
+                raise _bad(path, number, start, f"is cut off: it ends at byte {start} of {size}")
+            data, tail = file.read(length), file.read(_TAIL.size)
+            if masked_crc(data) != _TAIL.unpack(tail)[0]:
+                raise _bad(path, number, start, "has a checksum that is not that of its bytes")
+            yield data
+            number += 1
+
+
+def write_records(path: Path, records: Iterable[bytes], limit: int | None = None) -> list[int]:
+    """Writes records to one file, or to several: `limit` bytes each, numbered `path.0`, `path.1`, ….
+
+    Args:
+      path: of the file.
+      records: taken one after the other.
+      limit: of bytes in a file; a new one begins with the record that would not fit.
+
+    Returns:
+      The bytes of each file.
+
+    Example:
+      >>> write_records(Path("b.tfrecord"), [b"one", b"two"], limit=30)
+      [19, 19]
+      >>> list(read_records(Path("b.tfrecord.1")))
+      [b'two']
+    """
+    sizes = [0]
+    file = _numbered(path, 0, limit).open("wb")
+    try:
+        for record in records:
+            framed = frame(record)
+            if limit is not None and sizes[-1] and sizes[-1] + len(framed) > limit:
+                file.close()
+                file = _numbered(path, len(sizes), limit).open("wb")
+                sizes.append(0)
+            file.write(framed)
+            sizes[-1] += len(framed)
+    finally:
+        file.close()
+    return sizes
+
+
+def _numbered(path: Path, number: int, limit: int | None) -> Path:
+    return path if limit is None else path.with_name(f"{path.name}.{number}")
+
+
+def frame(record: bytes) -> bytes:
+    """Returns a record with its length and checksums around it."""
+    length = struct.pack("<Q", len(record))
+    return b"".join([length, _TAIL.pack(masked_crc(length)), record, _TAIL.pack(masked_crc(record))])
+
+
+def masked_crc(data: bytes) -> int:
+    """Returns the checksum as TFRecord has it.
+
+    Example:
+      >>> f"{masked_crc(b'123456789'):08x}"
+      'c78ab0e5'
+    """
+    crc = crc32c(data)
+    return ((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF
+
+
+def _bad(path: Path, number: int, start: int, what: str) -> FormatError:
+    return FormatError(
+        f"Record {number} of {path} {what} (byte {start}). A TFRecord file has a checksum at each record: "
+        "this one is damaged, compressed, or none; fetch or copy it again."
+    )
