@@ -261,6 +261,15 @@ class Flusher:
         if errors:
             raise errors[0]
 
+    def check(self) -> None:
+        """Checks that the vault is this writer's to change, once everything is committed.
+
+        Raises:
+          LockedError: if it is another's.
+        """
+        self.drain()
+        self._writer.check()
+
     def write_card(self, card: Mapping[str, Any]) -> None:
         """Replaces the card."""
         self.drain()

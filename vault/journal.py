@@ -52,6 +52,14 @@ class Journal(Protocol):
         """
         ...
 
+    def check(self) -> None:
+        """Checks that the vault is still this writer's.
+
+        Raises:
+          LockedError: if another writer has it by now.
+        """
+        ...
+
     def append(self, record: log.Record) -> None:
         """Commits a record.
 
@@ -138,6 +146,9 @@ class FileJournal:
         self._replayed = None
 
     def claim(self, state: State) -> None:
+        """Does nothing: the lock is held."""
+
+    def check(self) -> None:
         """Does nothing: the lock is held."""
 
     def append(self, record: log.Record) -> None:

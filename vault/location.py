@@ -12,6 +12,7 @@ import numpy as np
 
 from .bucket import Bucket
 from .dtypes import NpArray
+from .errors import LockedError
 from .files import make_directories, replace
 from .mapped import map_file
 from .objects import ObjectPath
@@ -155,10 +156,15 @@ def read_all(files: Sequence[Location]) -> Iterable[bytes]:
         yield file.found(future) if isinstance(file, ObjectPath) else file.read_bytes()
 
 
-def write_whole(file: Location, data: bytes) -> None:
-    """Writes a file or an object, durably: a reader sees what was there before or the new bytes, whole."""
+def create_whole(file: Location, data: bytes) -> None:
+    """Writes a file or an object that is not there, durably: a reader sees it whole or not at all.
+
+    Raises:
+      LockedError: if somebody else wrote such an object at the same time.
+      StorageError: if an object store does not answer, or refuses.
+    """
     if isinstance(file, Path):
         make_directories(file.parent)
         replace(file, data)
-    else:
-        file.write_bytes(data)
+    elif not file.put_new(data) and file.read_bytes() != data:
+        raise LockedError(f"Another process made {str(file)!r} at the same time: one writer at a time.")

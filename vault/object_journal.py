@@ -98,6 +98,15 @@ class ObjectJournal:
         owner = {"host": socket.gethostname(), "process": os.getpid(), "session": self._session.hex()}
         (self._path / LOCK).write_bytes(json.dumps(owner).encode())
 
+    def check(self) -> None:
+        """Looks whether the next number is free of others' claims."""
+        self._check_held()
+        number = self._next
+        while (header := self._header(number)) is not None:
+            if header[-_SESSION_BYTES:] != self._session:
+                self._give_up()
+            number += 1
+
     def append(self, record: log.Record) -> None:
         """Creates an object."""
         self._check_held()
@@ -171,12 +180,7 @@ class ObjectJournal:
 
     def replace_root(self, root: Root) -> None:
         """Writes the root, after a look whether the vault is still this writer's."""
-        self._check_held()
-        number = self._next
-        while (header := self._header(number)) is not None:
-            if header[-_SESSION_BYTES:] != self._session:
-                self._give_up()
-            number += 1
+        self.check()
         (self._path / FILE).write_bytes(root.encode())
 
     def write_documents(self, root: Root) -> None:

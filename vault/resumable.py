@@ -67,7 +67,7 @@ class Resumable(Contents):
           The resume point's number.
 
         Raises:
-          GapError, ConflictError, ValueError, StorageError: as `write` does.
+          GapError, ConflictError, ValueError, StorageError, LockedError: as `write` does.
           TypeError: if `extra` holds something that is none of these.
 
         Example:
@@ -86,6 +86,7 @@ class Resumable(Contents):
         if keep < 1:
             raise ValueError(f"`keep` must be at least 1: got {keep}.")
         point = self.take_point(state, key, extra, on_gap=on_gap, continues=continues)
+        self._writing().check()
         return resume.save(self.path, point, keep)
 
     def take_point(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .errors import NotFoundError
 from .files import TEMPORARY, storage_errors
-from .location import Location, write_whole
+from .location import Location, create_whole
 from .resume_point import Point
 
 FOLDER = "resume"
@@ -35,12 +35,13 @@ def save(path: Location, point: Point, keep: int) -> int:
 
     Raises:
       StorageError: if the disk refuses; the points that were there still are.
+      LockedError: on an object store, if another process makes one at the same time.
     """
     before = numbers(path)
     number = before[-1] + 1 if before else 0
     data = point.encode()
     with storage_errors(path, "write a resume point of"):
-        write_whole(file_of(path, number), data)
+        create_whole(file_of(path, number), data)
     _remove([file_of(path, old) for old in (*before, number)[:-keep]])
     _remove(list((path / FOLDER).glob(f"*{TEMPORARY}")))
     return number

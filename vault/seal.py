@@ -6,7 +6,7 @@ once. A crash before it leaves bytes that nothing counts on; they are written an
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -129,3 +129,28 @@ def _as_os_error(error: Exception) -> OSError:
     return StorageError(
         f"TensorStore could not write a shard: {str(error)[:300]}. Everything committed before is safe."
     )
+
+
+def blocks_of(leaves: Mapping[str, NpArray], row: int, steps: int, size: int) -> list[Block]:
+    """Takes steps apart, from `row` on, where shards of `size` steps end first; leaves `[B, steps, ...]`."""
+    edge = min(steps, -row % size)
+    return [
+        Block(
+            row + start,
+            row + stop,
+            stop - start,
+            {name: values[:, start:stop] for name, values in leaves.items()},
+        )
+        for start, stop in ((0, edge), (edge, steps))
+        if stop > start
+    ]
+
+
+def split_rows(parts: list[Rows], count: int) -> tuple[list[Rows], list[Rows]]:
+    """Parts the first `count` rows from the rest."""
+    for place, part in enumerate(parts):
+        if count < len(part):
+            before = [*parts[:place], part.part(0, count)] if count else parts[:place]
+            return before, [part.part(count, len(part)), *parts[place + 1 :]]
+        count -= len(part)
+    return list(parts), []

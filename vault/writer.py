@@ -14,20 +14,22 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import log
-from .episodes import Rows
 from .errors import ConflictError
 from .files import Lock, storage_errors
 from .journal import FileJournal, Journal
 from .location import Location
 from .object_journal import ObjectJournal
-from .seal import Seal, Sealed
+from .seal import Seal, Sealed, blocks_of, split_rows
 from .tail import Block, State, Tail
 from .worker import Job, R, Worker
+
+if TYPE_CHECKING:
+    from .episodes import Rows
 
 _WAITING_BLOCKS = 2  # full blocks in memory before a flush waits for the sealer
 
@@ -112,6 +114,15 @@ class Writer:
                 self._journal.claim(self.state)
                 self._recover()
 
+    def check(self) -> None:
+        """Checks that the vault is this writer's to change.
+
+        Raises:
+          LockedError: if it is another's.
+        """
+        self.ready()
+        self._journal.check()
+
     # -- committing
 
     def commit(self, flush: log.Record) -> None:
@@ -175,18 +186,7 @@ class Writer:
                 flush.added,
             )
             gaps, rows = self.gaps + flush.gaps, [*self.rows, flush.rows]
-        edge = min(flush.steps, -state.length % size)
-        spans = [(0, edge), (edge, flush.steps)] if edge else [(0, flush.steps)]
-        blocks = [
-            Block(
-                state.length + start,
-                state.length + stop,
-                stop - start,
-                {name: values[:, start:stop] for name, values in flush.leaves.items()},
-            )
-            for start, stop in spans
-            if stop > start
-        ]
+        blocks = blocks_of(flush.leaves, state.length, flush.steps, size)
         sealed = Sealed(blocks, rows, after.length, after, gaps, self._journal.first_beyond(after.length))
         with storage_errors(self.path, "flush to"):
             root = self._in_sealer(self._seal.publish, self.root, sealed)
@@ -259,7 +259,7 @@ class Writer:
             after = self.state if last is None or stop == self.state.length else last.after
             assert after is not None
             count = sum(int(np.searchsorted(part.stops(), stop, side="right")) for part in self.rows)
-            rows, _ = _split_rows(self.rows, count)
+            rows, _ = split_rows(self.rows, count)
             first = self._journal.first_beyond(stop)
             gaps = tuple(gap for gap in self.gaps if gap.time <= stop)
         with storage_errors(self.path, "seal"):
@@ -267,7 +267,7 @@ class Writer:
         with self.mutex:
             self.root = root
             self.tail.drop(blocks)
-            _, self.rows = _split_rows(self.rows, count)
+            _, self.rows = split_rows(self.rows, count)
         self._journal.drop(self.root.log)
 
     def write_card(self, card: Mapping[str, Any]) -> None:
@@ -297,13 +297,3 @@ class Writer:
         self._journal.rotate(self.state.length)
         self._sealer.stop()
         self._journal.release()
-
-
-def _split_rows(parts: list[Rows], count: int) -> tuple[list[Rows], list[Rows]]:
-    """Parts the first `count` rows from the rest."""
-    for place, part in enumerate(parts):
-        if count < len(part):
-            before = [*parts[:place], part.part(0, count)] if count else parts[:place]
-            return before, [part.part(count, len(part)), *parts[place + 1 :]]
-        count -= len(part)
-    return list(parts), []

@@ -13,7 +13,7 @@ import pytest
 import strongbax
 import tensorstore as ts
 from object_servers import Ranges, web_server
-from strongbax.vault import Episode, StorageError, Vault
+from strongbax.vault import Episode, LockedError, StorageError, Vault
 from strongbax.vault.attachments import attach, attached
 from strongbax.vault.bucket import context
 from strongbax.vault.location import location_of
@@ -241,6 +241,21 @@ def test_tensorstore_alone_reads_it():
     spec = {"driver": "zarr3", "kvstore": (place / "steps/reward").kvstore()}
     array = ts.open(spec, context=context(), read=True).result()
     same(array.read().result()[0], episode(1).steps["reward"])
+
+
+def test_a_run_that_was_taken_over_from_makes_no_checkpoint():
+    """A run that goes on though another has its vault is told, and the newest resume point is the other's."""
+    url = f"memory://reading/{next(_numbers)}"
+    buffer = strongbax.make_item_buffer(max_length=8, min_length=1, sample_batch_size=2)
+    state = buffer.add(buffer.init({"reward": 0.0}), {"reward": 1.0})
+    old = Vault.create(url, like=state)
+    old.checkpoint(state, extra={"run": "old"})
+    with Vault.open(url, mode="a") as new:
+        state, _ = new.restore(buffer)
+        new.checkpoint(buffer.add(state, {"reward": 2.0}), extra={"run": "new"})
+        with pytest.raises(LockedError, match="one writer at a time"):
+            old.checkpoint(state, extra={"run": "old"})
+        assert new.restore(buffer)[1] == {"run": "new"}
 
 
 def test_resuming_from_a_store():
