@@ -11,6 +11,7 @@ from ..vault.errors import FormatError
 from . import (
     d4rl,
     d4rl_layout,
+    dqn_replay,
     neorl,
     ogbench,
     rlds,
@@ -43,6 +44,7 @@ FORMATS = (
     Format(rlds.NAME, "RLDS (TFDS)", rlds.detect, rlds.read, rlds.OPTIONS),
     Format(ogbench.NAME, "OGBench", ogbench.detect, ogbench.read, ogbench.OPTIONS),
     Format(neorl.NAME, "NeoRL and NeoRL-2", neorl.detect, neorl.read, neorl.OPTIONS),
+    Format(dqn_replay.NAME, "DQN Replay (Dopamine)", dqn_replay.detect, dqn_replay.read, dqn_replay.OPTIONS),
 )
 
 

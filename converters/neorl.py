@@ -24,7 +24,8 @@ from ..vault.errors import FormatError
 from ..vault.tree import component
 from .following import derivable, keep, next_name
 from .json_arrays import to_json
-from .npz import Column, columns_of, is_npz, read_array, read_rows, require_rows
+from .npy import Column
+from .npz import columns_of, is_npz, read_array, read_rows, require_rows
 from .recorded import Recorded, blocks_of
 from .source import Source
 from .trajectories import flags_of, trajectories

@@ -5,53 +5,19 @@ of its own, so a file larger than memory is read in blocks; its checksums are ve
 """
 
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
-from ..vault.dtypes import NpArray, native
+from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError, NotFoundError
+from .npy import DAMAGE, Column, fill, read_header
 
 SIGNATURE = b"PK\x03\x04"
 _SUFFIX = ".npy"
-_HEADERS: Mapping[tuple[int, int], Callable[..., Any]] = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
-
-
-@dataclass(frozen=True)
-class Column:
-    """A key of a file, as its header has it.
-
-    Attributes:
-      key: its name.
-      dtype: in the machine's byte order.
-      stored: in the file's.
-      shape: of the whole array.
-      fortran: its first axis runs fastest, so it can only be read whole.
-    """
-
-    key: str
-    dtype: np.dtype[Any]
-    stored: np.dtype[Any]
-    shape: tuple[int, ...]
-    fortran: bool
-
-    @property
-    def is_pickle(self) -> bool:
-        """Whether its values are Python objects, which are never loaded."""
-        return self.dtype.hasobject
-
-    def to_dict(self) -> dict[str, Any]:
-        """Gives dtype and shape as JSON."""
-        return {"dtype": self.stored.str, "shape": list(self.shape)}
 
 
 def is_npz(path: Path) -> bool:
@@ -97,7 +63,7 @@ def columns_of(path: Path) -> dict[str, Column]:
         for name in archive.namelist():
             key = name.removesuffix(_SUFFIX)
             with _member(archive, name, path) as member:
-                found[key] = _header(member, key, path)
+                found[key] = read_header(member, key, path)
     return found
 
 
@@ -158,7 +124,7 @@ def read_rows(
         streams: dict[str, Callable[[int], NpArray]] = {}
         for key in keys:
             member = stack.enter_context(_member(archive, key + _SUFFIX, path))
-            _header(member, key, path)
+            read_header(member, key, path)
             streams[key] = _stream(member, columns[key], path)
         count = min(columns[key].shape[0] for key in streams)
         for start in range(0, count, rows):
@@ -179,7 +145,7 @@ def read_array(path: Path, column: Column) -> NpArray:
     flat = Column(column.key, column.dtype, column.stored, (int(np.prod(column.shape)),), fortran=False)
     require_rows({column.key: flat}, [column.key], path)
     with _open(path) as archive, _member(archive, column.key + _SUFFIX, path) as member:
-        _header(member, column.key, path)
+        read_header(member, column.key, path)
         values = _stream(member, flat, path)(flat.shape[0])
     return values.reshape(column.shape, order="F" if column.fortran else "C")
 
@@ -201,31 +167,13 @@ def _stream(member: IO[bytes], column: Column, path: Path) -> Callable[[int], Np
     def take(rows: int) -> NpArray:
         nonlocal left
         values = np.empty((rows, *column.shape[1:]), column.stored)
-        _fill(member, values, column.key, path)
+        fill(member, values, column.key, path)
         left -= rows
         if left == 0:
-            _fill(member, np.empty(0, np.uint8), column.key, path)
+            fill(member, np.empty(0, np.uint8), column.key, path)
         return values.astype(column.dtype, copy=False)
 
     return take
-
-
-def _fill(member: IO[bytes], values: NpArray, key: str, path: Path) -> None:
-    """Reads into an array; into an empty one, what is left, so that the checksum is verified."""
-    view = values.reshape(-1).view(np.uint8).data
-    done = 0
-    try:
-        while done < len(view):
-            got = member.readinto(view[done:])  # pyright: ignore[reportAttributeAccessIssue] - Zip's have it
-            if not got:
-                raise EOFError(f"{len(view) - done} bytes are missing")
-            done += got
-        if not view:
-            member.read(1)
-    except _DAMAGE as error:
-        raise FormatError(
-            f"`{key}` of {path} cannot be read: {error}. Fetch or copy the file again."
-        ) from error
 
 
 def _open(path: Path) -> zipfile.ZipFile:
@@ -241,16 +189,5 @@ def _open(path: Path) -> zipfile.ZipFile:
 def _member(archive: zipfile.ZipFile, name: str, path: Path) -> IO[bytes]:
     try:
         return archive.open(name)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise FormatError(f"`{name}` of {path} cannot be read: {error}. Fetch the file again.") from error
-
-
-def _header(member: IO[bytes], key: str, path: Path) -> Column:
-    try:
-        version = np.lib.format.read_magic(member)
-        shape, fortran, dtype = _HEADERS[version](member)
-    except (ValueError, KeyError, *_DAMAGE) as error:
-        raise FormatError(
-            f"`{key}` of {path} is no array as NumPy saves them: {error}. Fetch or copy the file again."
-        ) from error
-    return Column(key, native(dtype) if not dtype.hasobject else dtype, dtype, shape, fortran)

@@ -22,7 +22,8 @@ from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
 from ..vault.tree import component
 from .json_arrays import to_json
-from .npz import Column, columns_of, is_npz, read_array, read_rows, require_rows
+from .npy import Column
+from .npz import columns_of, is_npz, read_array, read_rows, require_rows
 from .recorded import Recorded, blocks_of
 from .source import Source
 from .trajectories import flags_of, trajectories
