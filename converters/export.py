@@ -14,6 +14,8 @@ from typing import Any
 from ..vault.contents import Contents
 from ..vault.errors import AlreadyExistsError
 from . import (
+    minari,
+    minari_out,
     ogbench,
     ogbench_out,
 )
@@ -60,7 +62,10 @@ class ExportReport:
     notes: tuple[str, ...]
 
 
-WRITERS: tuple[Writer, ...] = (Writer(ogbench.NAME, "OGBench", ogbench_out.write, ogbench_out.OPTIONS),)
+WRITERS: tuple[Writer, ...] = (
+    Writer(minari.NAME, "Minari", minari_out.write, minari_out.OPTIONS),
+    Writer(ogbench.NAME, "OGBench", ogbench_out.write, ogbench_out.OPTIONS),
+)
 
 
 def export(

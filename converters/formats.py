@@ -12,6 +12,7 @@ from . import (
     d4rl,
     d4rl_layout,
     dqn_replay,
+    minari,
     neorl,
     ogbench,
     rlds,
@@ -40,6 +41,7 @@ class Format:
 
 
 FORMATS = (
+    Format(minari.NAME, "Minari", minari.detect, minari.read, minari.OPTIONS),
     Format(d4rl_layout.NAME, "D4RL HDF5", d4rl.detect, d4rl.read, d4rl.OPTIONS),
     Format(rlds.NAME, "RLDS (TFDS)", rlds.detect, rlds.read, rlds.OPTIONS),
     Format(ogbench.NAME, "OGBench", ogbench.detect, ogbench.read, ogbench.OPTIONS),

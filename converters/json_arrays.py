@@ -32,6 +32,20 @@ def to_json(array: NpArray) -> Any:
     return {"dtype": little.dtype.str, "shape": list(array.shape), "base64": text}
 
 
+def exact_json(array: NpArray) -> Any:
+    """Returns an array as a JSON value that `from_json` gives back with its dtype, numbers too.
+
+    Example:
+      >>> exact_json(np.array(2.5)), exact_json(np.array(3, np.int8))
+      (2.5, {'dtype': '|i1', 'shape': [], 'base64': 'Aw=='})
+    """
+    array = np.asarray(array)
+    value = to_json(array)
+    if from_json(value).dtype == array.dtype or array.dtype.kind == "U":
+        return value
+    return {**to_json(array.reshape(-1)), "shape": list(array.shape)}
+
+
 def from_json(value: Any) -> NpArray:
     """Returns the array of a value that `to_json` made.
 

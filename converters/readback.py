@@ -122,6 +122,9 @@ def _same(one: Mapping[str, NpArray], other: Mapping[str, NpArray], where: str) 
         _fail(f"the leaves {where} are {sorted(other)} instead of {sorted(one)}")
     for name, values in one.items():
         found = other[name]
+        if (values.dtype.kind, found.dtype.kind, values.shape) == ("U", "U", found.shape):
+            width = max(values.dtype, found.dtype, key=lambda dtype: dtype.itemsize)
+            values, found = np.asarray(values).astype(width), np.asarray(found).astype(width)  # noqa: PLW2901 - texts have no width
         if (values.dtype, values.shape) != (found.dtype, found.shape):
             _fail(
                 f"the leaf `{name}` {where} is {found.dtype} {list(found.shape)} "
