@@ -19,6 +19,7 @@ from .arrays import ArraySpec
 from .checksum import crc32c
 from .dtypes import NpArray
 from .errors import CorruptionError, FormatError, StrongbaxError
+from .flips import flipped_bit
 from .log import DIRECTORY, file_numbers
 from .log_scan import Found, scan_log
 from .roles import find_roles
@@ -84,11 +85,7 @@ def _crc_holds(data: bytes) -> bool:
 
 
 def _turned_back(path: Path) -> Root | None:
-    """Finds the one bit whose flip makes the root's checksum hold, if there is one.
-
-    A checksum is linear: what a flip changes in it depends on its place alone, so every place is looked at
-    for the price of one pass.
-    """
+    """Finds the one bit whose flip makes the root's checksum hold, if there is one."""
     try:
         data = (path / FILE).read_bytes()
     except OSError:
@@ -103,24 +100,11 @@ def _turned_back(path: Path) -> Root | None:
     if _STORED.search(data) is None:
         return None
     wanted = int(digits, 16) ^ int(found[1], 16)
-    place = _flipped(wanted, len(blank))
+    place = flipped_bit(wanted, len(blank))
     if place is None:
         return None
     blank[place[0]] ^= 1 << place[1]
     return _decoded(bytes(blank), found[1], path)
-
-
-def _flipped(change: int, size: int) -> tuple[int, int] | None:
-    """Finds byte and bit whose flip changes the checksum of so many bytes so, taking back byte after byte."""
-    table = [crc32c(bytes([byte])) ^ crc32c(b"\0") for byte in range(256)]
-    back = {entry >> 24: byte for byte, entry in enumerate(table)}  # the first byte tells the entry
-    bits = {table[1 << bit]: bit for bit in range(8)}
-    for place in range(size - 1, -1, -1):
-        if change in bits:
-            return place, bits[change]
-        byte = back[change >> 24]
-        change = ((change ^ table[byte]) << 8) & 0xFFFFFFFF | byte
-    return None
 
 
 def _decoded(blank: bytes, digits: bytes, path: Path) -> Root | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .errors import CorruptionError, NotFoundError, StrongbaxError
 from .files import Lock, storage_errors
+from .indexes import mirror
 from .mend import build, stays
 from .parts import FOLDER as PARTS
 from .parts import part_folders
@@ -121,8 +122,8 @@ def _kept(path: Path) -> Path:
 def _repair(path: Path, kept: Path, problems: list[str]) -> Repair:
     notes = Notes()
     root, rebuilt = any_root(path, notes)
-    found = salvage(path, root, notes, rebuilt=rebuilt)
-    with storage_errors(path, "repair"), aside(path, _DOING) as folder:
+    with storage_errors(path, "repair"), aside(path, _DOING) as links, aside(path, _DOING) as folder:
+        found = salvage(mirror(path, links, root, notes), root, notes, rebuilt=rebuilt)
         build(folder, found)
         wrong = verify(folder).problems
         if wrong:

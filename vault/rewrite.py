@@ -5,7 +5,6 @@ read is checked, so a copy is never made of damaged bytes.
 """
 
 import itertools
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,17 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from .attachments import FOLDER as ATTACHED
+from .attachments import attach, attached_folders, read_attached
 from .codecs import choose_codecs
 from .create import fill
 from .dtypes import NpArray
-from .files import make_directories, sync_directory
 from .root import Root
 from .running import begin
 from .schema import ATTRIBUTES, ATTRIBUTES_STOP, Schema, choose_block, choose_packed_block
 from .selected import Selected
 from .shard_writer import write_array
-from .tree import component
 
 Progress = Callable[[int, int], None]
 Codec = str | Mapping[str, str] | None
@@ -150,16 +147,12 @@ def write_out(
 
 def copy_attached(folder: Path, chosen: Selected) -> None:
     """Copies what is attached to the sources; where it is attached to several, under their names."""
-    there = {place: source.path / ATTACHED for place, source in enumerate(chosen.sources)}
-    folders = {p: path for p, path in there.items() if isinstance(path, Path) and path.is_dir()}
-    for place, attached in folders.items():
-        target = folder / ATTACHED
-        if len(folders) > 1:
-            target = target / component(f"{place}-{chosen.sources[place].path.name}")
-        make_directories(target.parent)
-        shutil.copytree(attached, target)
-        for below in (target, *(path for path in target.rglob("*") if path.is_dir())):
-            sync_directory(below)
+    found = {place: dict(attached_folders(source.path)) for place, source in enumerate(chosen.sources)}
+    several = sum(map(bool, found.values())) > 1
+    for place, folders in found.items():
+        prefix = f"{place}-{chosen.sources[place].path.name}/" if several else ""
+        for name, where in folders.items():
+            attach(folder, {prefix + name: read_attached(where)})
 
 
 def _owners(chosen: Selected) -> list[int]:
