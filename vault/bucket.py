@@ -11,6 +11,7 @@ from .errors import StorageError
 _NO_OBJECT = b"\x02"  # TensorStore's generation of a key that holds nothing
 LOST = b""  # the generation that a refused write gives
 _PATIENCE = 60.0  # seconds for one request and its retries; a store that swallows packets answers never
+_SLOWEST = 1 << 20  # bytes a second, of what is large
 _REFUSALS = re.compile(
     "ABORTED|UNAVAILABLE|DEADLINE_EXCEEDED|PERMISSION_DENIED|UNAUTHENTICATED|RESOURCE_EXHAUSTED|[Cc]redential"
     "|ignored by server"  # of a part that was asked for
@@ -70,14 +71,14 @@ class Bucket:
         found = self.wait(self._kv().list(ts.KvStore.KeyRange(prefix, upper)), "list")
         return sorted(key.decode() for key in found)
 
-    def wait(self, future: Any, doing: str) -> Any:
-        """Waits for a request.
+    def wait(self, future: Any, doing: str, size: int = 0) -> Any:
+        """Waits for a request, of at most so many bytes; longer where they are many.
 
         Raises:
           StorageError: if the store does not answer, or refuses.
         """
         try:
-            return future.result(timeout=_PATIENCE)
+            return future.result(timeout=_PATIENCE + size / _SLOWEST)
         except (ValueError, OSError, RuntimeError, NotImplementedError, KeyError) as error:
             raise storage_error(error, self.url, doing) from error
 

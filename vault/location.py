@@ -18,6 +18,7 @@ from .mapped import map_file
 from .objects import ObjectPath
 
 _RETRIES = {"max_retries": 5, "initial_delay": "100ms", "max_delay": "1s"}  # TensorStore's own take minutes
+_LARGE = 1 << 29  # bytes that a record or a shard may have, as far as the patience for it goes
 _BROKEN_URL = re.compile(r"(s3|gs|memory|https?|file):/")
 _URL = re.compile(r"([a-z][a-z0-9+]*)://(.*)", re.DOTALL)
 
@@ -125,7 +126,7 @@ def contents_of(file: Location) -> NpArray:
     """
     if isinstance(file, Path):
         return map_file(file)
-    return np.frombuffer(file.read_bytes(), np.uint8)
+    return np.frombuffer(file.found(file.bucket.read(file.key), _LARGE), np.uint8)
 
 
 def size_of(file: Location, *, deep: bool) -> int:
@@ -153,7 +154,7 @@ def read_all(files: Sequence[Location]) -> Iterable[bytes]:
     """
     pending = [file.bucket.read(file.key) if isinstance(file, ObjectPath) else None for file in files]
     for file, future in zip(files, pending, strict=True):
-        yield file.found(future) if isinstance(file, ObjectPath) else file.read_bytes()
+        yield file.found(future, _LARGE) if isinstance(file, ObjectPath) else file.read_bytes()
 
 
 def create_whole(file: Location, data: bytes) -> None:

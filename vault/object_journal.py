@@ -102,7 +102,7 @@ class ObjectJournal:
         """Looks whether the next number is free of others' claims."""
         self._check_held()
         number = self._next
-        while (header := self._header(number)) is not None:
+        while (header := _header(self._file(number))) is not None:
             if header[-_SESSION_BYTES:] != self._session:
                 self._give_up()
             number += 1
@@ -122,23 +122,24 @@ class ObjectJournal:
         return b"".join([header[:4], struct.pack("<I", crc32c(signed)), signed, *parts])
 
     def _create(self, file: ObjectPath, data: bytes) -> None:
-        """Creates an object; if another stands there the vault is lost to its writer."""
+        """Creates an object; if another writer's stands there the vault is lost to this one."""
         try:
             done = file.put_new(data)
         except StorageError:
-            done = False
-            if not self._stands(file, data):
+            # An answer may be lost on its way, while the store has the object.
+            if _header(file) != data[: log.HEADER.size]:
                 raise
-        # An answer may be lost on its way: the store has the object then, and refuses it to a second try.
-        if not done and not self._stands(file, data):
+            done = True
+        if done:
+            return
+        there = _header(file)
+        if there is None or there[-_SESSION_BYTES:] != self._session:
             self._give_up()
-
-    @staticmethod
-    def _stands(file: ObjectPath, data: bytes) -> bool:
-        try:
-            return file.read_range(0, log.HEADER.size) == data[: log.HEADER.size]
-        except FileNotFoundError:
-            return False
+        elif there != data[: log.HEADER.size]:
+            raise StorageError(
+                f"A flush of {str(self._path)!r} that had failed was committed after all, a moment ago. "
+                "Write again: it goes on behind that."
+            )
 
     def _check_held(self) -> None:
         if self._lost is not None:
@@ -196,11 +197,12 @@ class ObjectJournal:
     def _file(self, number: int) -> ObjectPath:
         return self._directory / log.file_name(number)
 
-    def _header(self, number: int) -> bytes | None:
-        try:
-            return self._file(number).read_range(0, log.HEADER.size)
-        except FileNotFoundError:
-            return None
+
+def _header(file: ObjectPath) -> bytes | None:
+    try:
+        return file.read_range(0, log.HEADER.size)
+    except FileNotFoundError:
+        return None
 
 
 def check_create_only(file: ObjectPath, data: bytes) -> None:

@@ -86,9 +86,9 @@ class ObjectPath:
         """
         return self.found(self.bucket.read(self.key, start, stop))
 
-    def found(self, future: Any) -> bytes:
-        """Waits for a read that was begun, and gives its bytes; raises as `read_bytes`."""
-        found = self.bucket.wait(future, "read")
+    def found(self, future: Any, size: int = 0) -> bytes:
+        """Waits for a read that was begun, of at most so many bytes; raises as `read_bytes`."""
+        found = self.bucket.wait(future, "read", size)
         if found.state != "value":
             raise FileNotFoundError(f"There is no object {str(self)!r}.")
         return found.value
@@ -141,7 +141,7 @@ class ObjectPath:
 
     def write_bytes(self, data: bytes) -> None:
         """Writes the object, in the place of one that may stand there."""
-        self.bucket.wait(self.bucket.put(self.key, data), "write to")
+        self.bucket.wait(self.bucket.put(self.key, data), "write to", len(data))
 
     def put_new(self, data: bytes) -> bool:
         """Writes the object where none stands; says whether it did."""
@@ -150,7 +150,8 @@ class ObjectPath:
                 return False
             self.write_bytes(data)
             return True
-        return self.bucket.wait(self.bucket.put_new(self.key, data), "write to").generation != LOST
+        written = self.bucket.wait(self.bucket.put_new(self.key, data), "write to", len(data))
+        return written.generation != LOST
 
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Deletes the object; that it is not there is no error."""

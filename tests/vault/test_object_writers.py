@@ -214,6 +214,31 @@ def test_a_flush_that_the_store_never_got_is_not_there(url, monkeypatch):
     assert values(url) == [1, 3]
 
 
+def test_a_flush_that_arrives_late_is_there_once(url, monkeypatch):
+    """A flush that failed and that the store hears of later is committed, and nothing is doubled or lost."""
+    real, late = Bucket.put_new, list[Any]()
+
+    def put_new(bucket: Bucket, key: str, data: bytes) -> Any:
+        if not late:
+            late.append((bucket, key, data))
+            raise StorageError("There was no answer.")
+        if late[0]:
+            real(*late[0]).result()
+            late[0] = None
+        return real(bucket, key, data)
+
+    with create(url) as vault:
+        add(vault, 1)
+        monkeypatch.setattr(Bucket, "put_new", put_new)
+        with pytest.raises(StorageError, match="no answer"):
+            add(vault, 2)
+        with pytest.raises(StorageError, match="committed after all"):
+            add(vault, 3)
+        assert vault.num_episodes == 2
+        add(vault, 4)
+    assert values(url) == [1, 2, 4]
+
+
 def test_a_store_that_overwrites_is_refused(url, monkeypatch):
     """Where creating an object overwrites another, no vault is made, and the error says why."""
     monkeypatch.setattr(Bucket, "put_new", Bucket.put)
