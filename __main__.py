@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
-from .datasets import console, keeping
+from .datasets import console, converting, keeping
 
 if TYPE_CHECKING:
     from .vault import Vault
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 listing = typer.Typer(no_args_is_help=True, help="Lists datasets known by name, or local vaults.")
 app.add_typer(listing, name="list")
+converting.add_to(app)
 keeping.add_to(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -87,42 +88,6 @@ def _options(
     ] = False,
 ) -> None:
     del version
-
-
-@app.command("convert")
-def convert(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="File or folder to convert.")],
-    target: Annotated[Path, typer.Argument(metavar="DST", help="Vault to make.")],
-    *,
-    format_: Annotated[
-        str | None,
-        typer.Option("--format", metavar="NAME", help="Format of SRC; found out if not given."),
-    ] = None,
-    horizon: Annotated[
-        int | None,
-        typer.Option(
-            metavar="STEPS",
-            min=0,
-            help="Steps after which the environment stopped an episode, 0 if it never did; known for D4RL's.",
-        ),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the vault at DST.")] = False,
-    json: Json = False,
-) -> None:
-    """Converts an offline dataset into a vault, and checks the result against the source.
-
-    Example: strongbax convert hopper_medium-v2.hdf5 hopper.vault
-    """
-    from .converters import convert as convert_dataset
-    from .datasets import sheet
-
-    options = {} if horizon is None else {"horizon": horizon}
-    with console.progress(f"Converting {source.name}") as progress:
-        report = convert_dataset(
-            source, target, format=format_, progress=progress, overwrite=overwrite, **options
-        )
-    facts = {"source": source} | vars(report)
-    console.print_json(facts) if json else sheet.print_conversion(facts)
 
 
 @app.command("show")

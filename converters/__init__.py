@@ -1,4 +1,4 @@
-"""Other formats in: `convert` writes a vault, checked against its source.
+"""Other formats in and out: `convert` writes a vault, checked against its source; `export` the other way.
 
 `qlearning` and `sequences` give what D4RL's own two loaders give. Nothing is imported before it is
 used.
@@ -10,14 +10,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..vault.attachments import attached
     from .d4rl_reference import qlearning, sequences
+    from .exporting import ExportReport, export
     from .pipeline import ConversionReport, convert
 
-__all__ = ["ConversionReport", "attached", "convert", "qlearning", "sequences"]
+__all__ = [
+    "ConversionReport",
+    "ExportReport",
+    "attached",
+    "convert",
+    "export",
+    "qlearning",
+    "sequences",
+]
 
 _HOMES = {
     "ConversionReport": ".pipeline",
+    "ExportReport": ".exporting",
     "attached": "..vault.attachments",
     "convert": ".pipeline",
+    "export": ".exporting",
     "qlearning": ".d4rl_reference",
     "sequences": ".d4rl_reference",
 }

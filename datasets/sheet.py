@@ -46,6 +46,18 @@ def print_conversion(facts: Mapping[str, Any]) -> None:
         console.print_line(f"Note: {note}")
 
 
+def print_export(facts: Mapping[str, Any]) -> None:
+    """Writes what an export did.
+
+    Args:
+      facts: `source`, and the fields of `strongbax.converters.ExportReport`.
+    """
+    shown = {name: value for name, value in facts.items() if name != "notes"}
+    console.print_facts(shown | {"checked": "read back, equal to the vault"})
+    for note in facts["notes"]:
+        console.print_line(f"Note: {note}")
+
+
 def print_dataset(facts: Mapping[str, Any]) -> None:
     """Writes what the catalogue knows about a dataset.
 

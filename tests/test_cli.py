@@ -104,6 +104,42 @@ def test_convert_replaces_only_when_told(d4rl_file, tmp_path, strongbax):
     assert strongbax("convert", d4rl_file, target, "--overwrite")[0] == 0
 
 
+def test_options_of_a_format_are_given_by_name(d4rl_file, tmp_path, strongbax):
+    """`--option` hands numbers, lists and texts to the format, and says what it does not know."""
+    target = tmp_path / "made.vault"
+    options = ("--option", 'skip=["timeouts"]', "--option", "horizon=4")
+    assert strongbax("convert", d4rl_file, target, *options)[0] == 0
+    with Vault.open(target) as made:
+        assert made.episodes["length"].tolist() == [4, 4, 2]
+    for given, said in (
+        ("colour=red", "`colour` is no option of the format d4rl"),
+        ("horizon", "must be NAME=VALUE: got 'horizon'"),
+    ):
+        code, _, error = strongbax("convert", d4rl_file, tmp_path / "other.vault", "--option", given)
+        assert (code, said in error) == (2, True)
+    twice = ("--option", "horizon=4", "--option", "horizon=5")
+    assert "gives 'horizon' twice" in strongbax("convert", d4rl_file, target, *twice)[2]
+
+
+def test_export_writes_another_format(d4rl_file, tmp_path, strongbax):
+    """`export` makes a dataset of a vault and says what it could not hold; nothing is replaced."""
+    strongbax("convert", d4rl_file, tmp_path / "made.vault")
+    place = (tmp_path / "made.vault", tmp_path / "toys/made-v0", "--format", "minari")
+    code, output, _ = strongbax("export", *place, "--option", "dataset_id=toys/made-v0", "--json")
+    assert code == 0
+    report = json.loads(output)
+    assert (report["format"], report["num_steps"], report["num_episodes"]) == ("minari", 10, 2)
+    assert "Of 2 episodes it is not known" in report["notes"][0]
+    assert (tmp_path / "toys/made-v0/data/metadata.json").exists()
+    code, _, error = strongbax("export", *place)
+    assert code == 2
+    assert "something stands at" in error
+    code, output, _ = strongbax("export", *place[:1], tmp_path / "again-v0", *place[2:])
+    assert code == 0
+    assert "Note: Of 2 episodes" in output
+    assert strongbax("export", *place[:1], tmp_path / "x", "--format", "csv")[0] == 2
+
+
 def test_show_tells_what_a_vault_holds(vault, strongbax):
     """`show PATH --json` has counts, leaves with their roles, returns and lengths."""
     code, output, _ = strongbax("show", vault, "--json")

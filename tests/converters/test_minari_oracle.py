@@ -7,7 +7,7 @@ import minari_files as made
 import numpy as np
 import pytest
 from strongbax.converters import convert
-from strongbax.converters.export import export
+from strongbax.converters.exporting import export
 from strongbax.vault.vault import Vault
 
 pytestmark = [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from strongbax.converters import convert, ogbench
-from strongbax.converters.export import export
+from strongbax.converters.exporting import export
 from strongbax.converters.formats import find_format
 from strongbax.vault.episodes import Episode
 from strongbax.vault.errors import FormatError

@@ -1,0 +1,114 @@
+"""The commands between formats: convert brings a dataset into a vault, export writes a vault as one.
+
+A command reads its arguments, calls the library, shows the answer; `add_to` gives them to the command line.
+"""
+
+import json as json_texts
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import console
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+FormatOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        help="An option of the format, its value as JSON or a plain text; may be given several times.",
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Gives a command line the commands of this file."""
+    app.command("convert")(convert)
+    app.command("export")(export)
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="File or folder to convert.")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="Vault to make.")],
+    *,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", metavar="NAME", help="Format of SRC; found out if not given."),
+    ] = None,
+    horizon: Annotated[
+        int | None,
+        typer.Option(
+            metavar="STEPS",
+            min=0,
+            help="Steps after which the environment stopped an episode, 0 if it never did; known for D4RL's.",
+        ),
+    ] = None,
+    option: FormatOptions = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the vault at DST.")] = False,
+    json: Json = False,
+) -> None:
+    """Converts an offline dataset into a vault, and checks the result against the source.
+
+    Example: strongbax convert hopper_medium-v2.hdf5 hopper.vault
+    """
+    from ..converters import convert as convert_dataset
+    from . import sheet
+
+    options = parse_options(option or ()) | ({} if horizon is None else {"horizon": horizon})
+    with console.progress(f"Converting {source.name}") as progress:
+        report = convert_dataset(
+            source, target, format=format_, progress=progress, overwrite=overwrite, **options
+        )
+    facts = {"source": source} | vars(report)
+    console.print_json(facts) if json else sheet.print_conversion(facts)
+
+
+def export(
+    path: Annotated[Path, typer.Argument(metavar="VAULT", help="Folder of a vault.")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="File or folder to make.")],
+    *,
+    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="Format to write.")],
+    option: FormatOptions = None,
+    json: Json = False,
+) -> None:
+    """Writes a vault in another format, checks the result, and says what the format cannot hold.
+
+    Example: strongbax export hopper.vault hopper-v0 --format minari
+    """
+    from ..converters import export as export_vault
+    from ..vault import Vault
+    from . import sheet
+
+    options = parse_options(option or ())
+    with Vault.open(path) as vault, console.progress(f"Exporting {path.name}") as progress:
+        report = export_vault(vault, target, format_, progress=progress, **options)
+    facts = {"source": path} | vars(report)
+    console.print_json(facts) if json else sheet.print_export(facts)
+
+
+def parse_options(texts: list[str] | tuple[str, ...]) -> dict[str, Any]:
+    """Returns a format's options out of `name=value` texts; what is no JSON is a text.
+
+    Raises:
+      ValueError: if a text has no `=`, or a name comes twice.
+
+    Example:
+      >>> parse_options(["horizon=280", "dataset_id=a/b-v0", 'skip=["infos"]'])
+      {'horizon': 280, 'dataset_id': 'a/b-v0', 'skip': ['infos']}
+    """
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not sign or not name.isidentifier():
+            raise ValueError(
+                f"`--option` must be NAME=VALUE: got {text!r}. An example: --option horizon=280."
+            )
+        if name in options:
+            raise ValueError(f"`--option` gives {name!r} twice. Give it once; a list is written as JSON.")
+        try:
+            options[name] = json_texts.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
