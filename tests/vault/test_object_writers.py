@@ -348,6 +348,19 @@ def test_a_store_that_does_not_answer_is_a_clear_error_soon(monkeypatch):
         assert time.monotonic() - before < 15
 
 
+def test_a_store_that_swallows_requests_is_given_up(monkeypatch):
+    """A store that takes a request and never answers is an error, after the time that is allowed for it."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setattr("strongbax.vault.bucket._PATIENCE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        storage = {"endpoint": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        before = time.monotonic()
+        with pytest.raises(StorageError, match="did not answer"):
+            Vault.open("s3://bucket/x.vault", storage=storage)
+        assert time.monotonic() - before < 15
+
+
 def test_a_bucket_that_is_not_there_is_named(s3):
     """A bucket that does not exist is an error that says so, for readers and writers."""
     _, storage = s3
