@@ -18,6 +18,8 @@ from . import (
     minari_out,
     ogbench,
     ogbench_out,
+    rlds,
+    rlds_out,
 )
 from .aside import aside, put_in_place
 
@@ -65,6 +67,7 @@ class ExportReport:
 WRITERS: tuple[Writer, ...] = (
     Writer(minari.NAME, "Minari", minari_out.write, minari_out.OPTIONS),
     Writer(ogbench.NAME, "OGBench", ogbench_out.write, ogbench_out.OPTIONS),
+    Writer(rlds.NAME, "RLDS (TFDS)", rlds_out.write, rlds_out.OPTIONS),
 )
 
 

@@ -104,7 +104,8 @@ def _example(features: Sequence[Feature], found: Scan, plan: Plan, episodes: Any
             fixed = tuple(size or 0 for size in feature.shape)
             shape = fixed if feature.encoding == "image" else found.shapes.get(feature.name, fixed)
             dtype = plan.widths.get(leaf, feature.dtype)
-            example[leaf] = np.zeros(() if (leaf, shape) == ("reward", (1,)) else shape, dtype)
+            squeezed = plan.squeeze and (leaf, shape) == ("reward", (1,))
+            example[leaf] = np.zeros(() if squeezed else shape, dtype)
     return example | {flag: np.zeros((), np.bool_) for flag in ("terminated", "truncated")}
 
 

@@ -35,6 +35,7 @@ class Plan:
       attributes: the attribute of each feature that becomes one, by path.
       packed: path of the text that holds further attributes as JSON, or None.
       split: whether the split is an attribute.
+      squeeze: whether rewards of shape `[1]` lose their axis.
     """
 
     final: bool
@@ -46,6 +47,7 @@ class Plan:
     attributes: Mapping[str, str]
     packed: str | None
     split: bool
+    squeeze: bool
 
     def episode(self, record: Record) -> Recorded:
         """Returns a record as an episode."""
@@ -72,7 +74,7 @@ class Plan:
         )
 
     def _leaf(self, leaf: str, values: NpArray) -> NpArray:
-        if leaf == "reward" and values.shape[1:] == (1,):
+        if self.squeeze and leaf == "reward" and values.shape[1:] == (1,):
             return values.reshape(len(values))
         dtype = self.widths.get(leaf)
         if dtype is None:
@@ -124,9 +126,7 @@ def plan_of(folder: Folder, features: Sequence[Feature], found: Scan, last_row: 
     leaves = {feature.name: "/".join(map(component, feature.name.split("/"))) for feature in steps}
     final = _is_final(folder.mark, found, last_row)
     rest = [f for f in features if not f.in_steps and f.path != folder.mark.get("attributes")]
-    columns = [
-        f.path for f in rest if not f.shape and f.dtype != TEXT and not f.optional and f.encoding == "none"
-    ]
+    columns = [f.path for f in rest if not f.shape and f.dtype != TEXT and not f.optional]
     others = [f.path for f in rest if f.path not in columns] + [f"steps/{name}" for name in sorted(constant)]
     for clash in ("terminated", "truncated"):
         if clash in leaves.values():
@@ -138,12 +138,13 @@ def plan_of(folder: Folder, features: Sequence[Feature], found: Scan, last_row: 
         final,
         leaves,
         {leaves[name]: dtype for name, dtype in texts.items() if name in leaves},
-        tuple(leaves[f.name] for f in steps if _has_final(f.name, found)) if final else (),
+        _finals(folder.mark, leaves, found) if final else (),
         tuple(sorted(constant)),
         _named(columns, known, identifiers=True),
         _named(others, known, identifiers=False),
         folder.mark.get("attributes"),
         len(folder.splits) > 1,
+        squeeze=not folder.mark,
     )
 
 
@@ -154,8 +155,15 @@ def _is_final(mark: Mapping[str, Any], found: Scan, last_row: str | None) -> boo
     return chosen == "final" if chosen else found.lasts > 0 and found.carrying == 0
 
 
-def _has_final(name: str, found: Scan) -> bool:
-    return name.split("/", maxsplit=1)[0] == "observation" or name in found.nonzero
+def _finals(mark: Mapping[str, Any], leaves: Mapping[str, str], found: Scan) -> tuple[str, ...]:
+    noted = mark.get("finals")
+    if noted is not None:
+        return tuple(leaves[name] for name in noted if name in leaves)
+    return tuple(
+        leaf
+        for name, leaf in leaves.items()
+        if name.split("/", maxsplit=1)[0] == "observation" or name in found.nonzero
+    )
 
 
 def _text_dtype(mark: Mapping[str, Any], feature: Feature, found: Scan) -> np.dtype[Any]:

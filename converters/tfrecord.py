@@ -29,7 +29,7 @@ def read_records(path: Path) -> Iterator[bytes]:
 
     Example:
       >>> write_records(Path("a.tfrecord"), [b"one", b""])
-      [35]
+      [(2, 35)]
       >>> list(read_records(Path("a.tfrecord")))
       [b'one', b'']
     """
@@ -55,7 +55,7 @@ def read_records(path: Path) -> Iterator[bytes]:
             number += 1
 
 
-def write_records(path: Path, records: Iterable[bytes], limit: int | None = None) -> list[int]:
+def write_records(path: Path, records: Iterable[bytes], limit: int | None = None) -> list[tuple[int, int]]:
     """Writes records to one file, or to several: `limit` bytes each, numbered `path.0`, `path.1`, ….
 
     Args:
@@ -64,28 +64,30 @@ def write_records(path: Path, records: Iterable[bytes], limit: int | None = None
       limit: of bytes in a file; a new one begins with the record that would not fit.
 
     Returns:
-      The bytes of each file.
+      The records and the bytes of each file.
 
     Example:
       >>> write_records(Path("b.tfrecord"), [b"one", b"two"], limit=30)
-      [19, 19]
+      [(1, 19), (1, 19)]
       >>> list(read_records(Path("b.tfrecord.1")))
       [b'two']
     """
-    sizes = [0]
+    written = [(0, 0)]
     file = _numbered(path, 0, limit).open("wb")
     try:
         for record in records:
             framed = frame(record)
-            if limit is not None and sizes[-1] and sizes[-1] + len(framed) > limit:
+            count, size = written[-1]
+            if limit is not None and count and size + len(framed) > limit:
                 file.close()
-                file = _numbered(path, len(sizes), limit).open("wb")
-                sizes.append(0)
+                file = _numbered(path, len(written), limit).open("wb")
+                written.append((0, 0))
+                count = size = 0
             file.write(framed)
-            sizes[-1] += len(framed)
+            written[-1] = (count + 1, size + len(framed))
     finally:
         file.close()
-    return sizes
+    return written
 
 
 def _numbered(path: Path, number: int, limit: int | None) -> Path:

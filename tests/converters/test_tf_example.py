@@ -127,11 +127,12 @@ def test_the_checksum_is_tensorflows():
 def test_records_come_back_and_files_have_a_limit(tmp_path: Path):
     """Records lie end to end; past the limit a new file begins, and no file is without records."""
     records = [bytes([n]) * (10 * n) for n in range(6)]
-    sizes = write_records(tmp_path / "r", records, limit=60)
-    found = [list(read_records(tmp_path / f"r.{n}")) for n in range(len(sizes))]
+    written = write_records(tmp_path / "r", records, limit=60)
+    found = [list(read_records(tmp_path / f"r.{n}")) for n in range(len(written))]
     assert [one for file in found for one in file] == records
     assert all(found)
-    assert sizes == [(tmp_path / f"r.{n}").stat().st_size for n in range(len(sizes))]
+    sizes = [(tmp_path / f"r.{n}").stat().st_size for n in range(len(written))]
+    assert written == [(len(file), size) for file, size in zip(found, sizes, strict=True)]
 
 
 def test_every_flipped_byte_is_noticed(tmp_path: Path):
