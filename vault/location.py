@@ -12,7 +12,7 @@ import numpy as np
 
 from .bucket import Bucket
 from .dtypes import NpArray
-from .errors import LockedError
+from .errors import LockedError, StorageError
 from .files import make_directories, replace
 from .mapped import map_file
 from .objects import ObjectPath
@@ -53,6 +53,24 @@ def location_of(path: str | Path | ObjectPath, storage: Mapping[str, Any] | None
             f"{[*_MAKERS, 'file']}: got {path!r}."
         )
     return _MAKERS[scheme](f"{scheme}://{rest}", dict(storage or {}))
+
+
+def folder_of(path: str | Path | ObjectPath) -> Path:
+    """Makes a path of what a user gave, where it must be one.
+
+    Raises:
+      StorageError: if it is on an object store.
+
+    Example:
+      >>> folder_of("file:///runs/a.vault")
+      PosixPath('/runs/a.vault')
+    """
+    place = location_of(path)
+    if not isinstance(place, Path):
+        raise StorageError(
+            f"`path` must be of a folder: {str(place)!r} is on an object store. Copy it to or from a folder."
+        )
+    return place
 
 
 def _file_path(rest: str) -> str:

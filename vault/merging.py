@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from .beside import beside
-from .errors import NotFoundError
 from .extras import copy_others
 from .files import storage_errors
+from .location import folder_of
 from .manifest import write_manifest
 from .parts import FOLDER as PARTS
 from .rewrite import Codec, Facts, Layout, Progress, copy_attached, write_out
@@ -82,10 +82,8 @@ def delete(path: str | Path, episodes: Sequence[int], *, progress: Progress | No
       >>> Vault.open(delete(vault.path, [1])).episodes["length"]
       array([5, 9])
     """
-    vault = Vault.open(path)
-    place = vault.path
-    if not isinstance(place, Path):
-        raise NotFoundError(f"`path` must be of a vault in a folder: {str(place)!r} is on an object store.")
+    place = folder_of(path)
+    vault = Vault.open(place)
     everything, gone = vault.finished().selected(), vault.select(list(episodes)).selected()
     if not len(gone.chosen):
         return place

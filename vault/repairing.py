@@ -7,6 +7,7 @@ from pathlib import Path
 from .errors import CorruptionError, NotFoundError, StrongbaxError
 from .files import Lock, storage_errors
 from .indexes import mirror
+from .location import folder_of
 from .mend import build, stays
 from .parts import FOLDER as PARTS
 from .parts import part_folders
@@ -80,7 +81,7 @@ def repair(path: str | Path, *, progress: Progress | None = None) -> Repair:
       >>> report.dropped, report.steps, report.damaged.name
       ([0, 1], 0, 'example.vault.damaged')
     """
-    path = Path(path).expanduser().absolute()
+    path = folder_of(path)
     if not path.is_dir():
         raise NotFoundError(f"There is no vault at {str(path)!r} to repair. Check the path.")
     report = _repair_one(path, progress)

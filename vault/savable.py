@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .beside import beside
-from .errors import StorageError
 from .files import storage_errors
-from .location import location_of
+from .location import folder_of
 from .manifest import write_manifest
 from .rewrite import Codec, Layout, Progress, copy_attached, facts_of, write_out
 from .sampled import Sampled
@@ -110,11 +109,7 @@ class Savable(Sampled):
     def _write(
         self, where: str | Path, layout: Layout, *, overwrite: bool, progress: Progress | None
     ) -> Path:
-        path = location_of(where)
-        if not isinstance(path, Path):
-            raise StorageError(
-                f"A vault is written to a folder: {str(path)!r} is on an object store. Copy it there later."
-            )
+        path = folder_of(where)
         chosen = self.finished().selected()
         with beside(path, overwrite=overwrite) as folder, storage_errors(path, "write the vault"):
             write_out(folder, chosen, layout, facts_of(chosen), progress)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from .errors import CorruptionError, FormatError
 from .files import Lock, storage_errors
+from .location import folder_of
 from .root import FORMAT, LOCK, read_bytes, read_root
 from .swap import aside, swap, sweep
 from .verify import verify
@@ -62,7 +63,7 @@ def upgrade(path: str | Path) -> Upgrade:
       >>> upgrade(example(lengths=[5]).path).old is None
       True
     """
-    path = Path(path).expanduser().absolute()
+    path = folder_of(path)
     before = format_of(path)
     if before == FORMAT:
         read_root(path)

@@ -4,7 +4,16 @@ import shutil
 
 import numpy as np
 import pytest
-from strongbax.vault import CorruptionError, Ends, LockedError, Vault
+from strongbax.vault import (
+    CorruptionError,
+    Ends,
+    Episode,
+    LockedError,
+    StorageError,
+    Vault,
+    repair,
+    upgrade,
+)
 from strongbax.vault.attachments import attach, attached
 from strongbax.vault.merging import delete, merge
 from test_saving import same_episodes
@@ -77,6 +86,31 @@ def test_what_is_not_deleted(tmp_path):
     with pytest.raises(CorruptionError, match="steps/reward"):
         delete(tmp_path / "a", [0])
     assert files(tmp_path / "a") == before
+
+
+def test_vaults_on_object_stores(tmp_path):
+    """What lies on an object store is packed and merged into folders; what changes a vault wants a folder."""
+    one, _ = make(tmp_path / "a", (3, 5))
+    with Vault.create("memory://kept/b.vault", steps=_step(one)) as made:
+        made.append(Episode(one[1].steps))
+    remote = Vault.open("memory://kept/b.vault")
+    packed = Vault.open(remote.pack(tmp_path / "c"))
+    assert packed.verify().problems == []
+    assert packed.episodes["length"].tolist() == [5]
+    merged = merge(["memory://kept/b.vault", packed], tmp_path / "d")
+    assert Vault.open(merged).episodes["length"].tolist() == [5, 5]
+    for refused in (
+        lambda: one.pack("memory://kept/c.vault"),
+        lambda: delete("memory://kept/b.vault", [0]),
+        lambda: repair("memory://kept/b.vault"),
+        lambda: upgrade("memory://kept/b.vault"),
+    ):
+        with pytest.raises(StorageError, match="must be of a folder"):
+            refused()
+
+
+def _step(vault):
+    return {name: leaf[0] for name, leaf in vault[0].steps.items()}
 
 
 def test_a_kill_while_deleting_leaves_the_old_or_the_new(tmp_path):
