@@ -14,6 +14,8 @@ from typing import Any
 from ..vault.contents import Contents
 from ..vault.errors import AlreadyExistsError
 from . import (
+    d4rl_layout,
+    d4rl_out,
     minari,
     minari_out,
     ogbench,
@@ -65,6 +67,7 @@ class ExportReport:
 
 
 WRITERS: tuple[Writer, ...] = (
+    Writer(d4rl_layout.NAME, "D4RL HDF5", d4rl_out.write, d4rl_out.OPTIONS),
     Writer(minari.NAME, "Minari", minari_out.write, minari_out.OPTIONS),
     Writer(ogbench.NAME, "OGBench", ogbench_out.write, ogbench_out.OPTIONS),
     Writer(rlds.NAME, "RLDS (TFDS)", rlds_out.write, rlds_out.OPTIONS),
