@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         state_shardings,
     )
     from .converters import convert
+    from .datasets.cache import load_dataset
     from .datasets.scores import normalized_score
     from .vault import Ends, Episode, EpisodeTable, StrongbaxError, Vault
 
@@ -46,6 +47,7 @@ __all__ = [
     "flashbax_alias",
     "importance_weights",
     "in_host_memory",
+    "load_dataset",
     "make_episode_buffer",
     "make_flat_buffer",
     "make_item_buffer",
@@ -81,6 +83,7 @@ _HOMES = {
     ),
     "converters": ("convert",),
     "datasets": (),
+    "datasets.cache": ("load_dataset",),
     "datasets.scores": ("normalized_score",),
     "vault": ("Ends", "Episode", "EpisodeTable", "StrongbaxError", "Vault"),
 }

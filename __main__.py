@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
-from .datasets import console, converting, keeping
+from .datasets import console, converting, fetching, keeping
 
 if TYPE_CHECKING:
     from .vault import Vault
@@ -34,6 +34,7 @@ listing = typer.Typer(no_args_is_help=True, help="Lists datasets known by name, 
 app.add_typer(listing, name="list")
 converting.add_to(app)
 keeping.add_to(app)
+fetching.add_to(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 

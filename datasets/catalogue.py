@@ -66,13 +66,13 @@ def recognise(*, file: str | None = None, sha256: str | None = None) -> tuple[Da
       ['D4RL/door/human-v1', 'D4RL/door/human-longhorizon-v1']
     """
     same = [e for e in entries() if sha256 is not None and e.sha256 == sha256]
-    same = same or [e for e in entries() if file is not None and e.file == file]
+    same = same or [e for e in entries() if file is not None and any(f.path == file for f in e.files)]
     return tuple(sorted(same, key=lambda e: (not e.listed, e.id)))
 
 
 def _load(file: Path) -> list[DatasetEntry]:
     data = json.loads(file.read_text("utf-8"))
-    shared = {key: data[key] for key in _SHARED}
+    shared = {key: data[key] for key in _SHARED if key in data}
     return [DatasetEntry.from_dict(shared | entry) for entry in data["datasets"]]
 
 

@@ -25,6 +25,9 @@ _ARGUMENT = re.compile(r"\b(format|horizon|overwrite)=(\w*)")
 # Called with how much is done, and how much there is in all.
 Progress = Callable[[int, int], None]
 
+# The same, with what goes on before it; what there is in all may be unknown.
+Stages = Callable[[str, int, int | None], None]
+
 
 def output() -> "Console":
     """Returns the console for what was asked for."""
@@ -163,6 +166,20 @@ def progress(label: str) -> Generator[Progress]:
     Yields:
       A function of (done, all), in any unit.
     """
+    with stages(label) as tell:
+        yield lambda done, total: tell(label, done, total)
+
+
+@contextmanager
+def stages(label: str) -> Generator[Stages]:
+    """Shows a bar on standard error for things that go on one after the other.
+
+    Args:
+      label: of the first one, until it begins.
+
+    Yields:
+      A function of (label, done, all), in any unit; all is None where it is not known.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -176,8 +193,15 @@ def progress(label: str) -> Generator[Progress]:
         transient=True,
         disable=not console.is_terminal,
     ) as bars:
-        task = bars.add_task(label, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+        task, shown = bars.add_task(label, total=None), [label]
+
+        def tell(what: str, done: int, total: int | None) -> None:
+            if what != shown[0]:  # a new bar: its rate is another one's
+                shown[0] = what
+                bars.reset(task, description=what)
+            bars.update(task, completed=done, total=total)
+
+        yield tell
 
 
 def show(value: Any) -> str:

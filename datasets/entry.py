@@ -4,16 +4,21 @@ An entry is a plain value read from the catalogue's JSON, one `parse_*` function
 nobody has published (a checksum, a reference score) is None, never a guess.
 """
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
-_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*/[a-z0-9-]+-v\d+")
-_URL = re.compile(r"https?://[^/\s]+/\S*[^/\s]")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+from .published import PublishedFile
+from .published import bad as _bad
+
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*/[A-Za-z0-9][\w.-]*-v\d+")
+
+# Where reference scores stand; `ref_source` names it.
+SOURCES = ("infos", "registration", "package", "third-party")
 
 
 @dataclass(frozen=True)
@@ -23,19 +28,20 @@ class DatasetEntry:
     Attributes:
       id: `namespace/env/quality-vN`, for example `D4RL/hopper/medium-v2`.
       aliases: other names for the same dataset; D4RL's own name comes first.
-      url: where the file is published.
-      file: the file's name, the last part of `url`. Several datasets may share one file.
-      format: the converter that reads the file.
+      files: what is published. Several datasets may share one file.
+      format: of the files; the converter that reads it has the same name, where there is one.
       family: the group of environments whose files have the same keys.
-      horizon: steps after which the environment stops an episode.
-      licence: SPDX identifier of the data's licence.
-      citation: the work to cite when the data is used.
-      size: of the file in bytes, or None where it was never published.
-      sha256: of the file in hexadecimal, or None where it was never published.
-      ref_min_score: return of a random policy, or None.
-      ref_max_score: return of an expert, or None.
+      horizon: steps after which the environment stops an episode, or None.
+      licence: SPDX identifier of the data's licence, or None where its makers name none.
+      citation: the work to cite when the data is used, or None.
+      options: of the converter.
+      steps: in the dataset as its makers count them, or None.
+      episodes: in the dataset as its makers count them, or None.
+      ref_min_score: return of a random policy, or the least in the data; or None.
+      ref_max_score: return of an expert, or the greatest in the data; or None.
       ref_source: where the two scores stand: `infos` (D4RL's table of scores), `registration`
-        (the environment's registration, where the table has none), or None without scores.
+        (the environment's registration, where the table has none), `package` (the makers' own
+        package), `third-party` (somebody else's table), or None without scores.
       reward_type: `sparse`, `dense` and so on where one environment has several, else None.
       deprecated: its makers advise against it, mostly for a newer version.
       listed: it stands in D4RL's own list of datasets; the others are only registered.
@@ -43,15 +49,15 @@ class DatasetEntry:
 
     id: str
     aliases: tuple[str, ...]
-    url: str
-    file: str
+    files: tuple[PublishedFile, ...]
     format: str
     family: str
-    horizon: int
-    licence: str
-    citation: str
-    size: int | None = None
-    sha256: str | None = None
+    horizon: int | None = None
+    licence: str | None = None
+    citation: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
+    steps: int | None = None
+    episodes: int | None = None
     ref_min_score: float | None = None
     ref_max_score: float | None = None
     ref_source: str | None = None
@@ -63,6 +69,27 @@ class DatasetEntry:
     def names(self) -> tuple[str, ...]:
         """All names it answers to, the id first."""
         return (self.id, *self.aliases)
+
+    @property
+    def url(self) -> str:
+        """Where its first file is published."""
+        return self.files[0].urls[0]
+
+    @property
+    def file(self) -> str:
+        """The name of its first file."""
+        return self.files[0].name
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of all files, or None where one's size was never published."""
+        sizes = [file.size for file in self.files if file.size is not None]
+        return sum(sizes) if len(sizes) == len(self.files) else None
+
+    @property
+    def sha256(self) -> str | None:
+        """The checksum of its file in hexadecimal; None where it has several, or none was published."""
+        return self.files[0].sha256 if len(self.files) == 1 else None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "DatasetEntry":
@@ -97,8 +124,8 @@ class DatasetEntry:
           >>> find("hopper-medium-v2").to_dict()["horizon"]
           1000
         """
-        data = {name: value for name, value in asdict(self).items() if value is not None}
-        return data | {"aliases": list(self.aliases)}
+        data = {name: value for name, value in asdict(self).items() if value not in (None, {})}
+        return data | {"aliases": list(self.aliases), "files": [file.to_dict() for file in self.files]}
 
 
 def parse_id(value: object) -> str:
@@ -134,34 +161,35 @@ def parse_aliases(value: object) -> tuple[str, ...]:
     return tuple(names)
 
 
-def parse_url(value: object) -> str:
-    """Returns the URL if it is an http or https one of a file.
+def parse_files(value: object) -> tuple[PublishedFile, ...]:
+    """Returns the files as a tuple if they are one or more of different paths.
 
     Raises:
       ValueError: otherwise.
 
     Example:
-      >>> parse_url("https://example.org/hopper.hdf5")
-      'https://example.org/hopper.hdf5'
+      >>> parse_files([{"path": "a.npz", "urls": ["https://example.org/a.npz"]}])[0].path
+      'a.npz'
     """
-    if not isinstance(value, str) or not _URL.fullmatch(value):
-        raise _bad("url", "an http or https URL of a file", value)
-    return value
+    files = tuple(map(PublishedFile.from_dict, value)) if isinstance(value, list | tuple) else ()
+    if not files or len({file.path for file in files}) != len(files):
+        raise _bad("files", "a list of files of different paths", value)
+    return files
 
 
-def parse_sha256(value: object) -> str:
-    """Returns the checksum if it is 64 hexadecimal digits in lower case.
+def parse_options(value: object) -> Mapping[str, Any]:
+    """Returns the options if they are a JSON object.
 
     Raises:
       ValueError: otherwise.
 
     Example:
-      >>> parse_sha256("ab" * 32) == "ab" * 32
-      True
+      >>> parse_options({"horizon": 1000})
+      {'horizon': 1000}
     """
-    if not isinstance(value, str) or not _SHA256.fullmatch(value):
-        raise _bad("sha256", "64 hexadecimal digits in lower case", value)
-    return value
+    if not isinstance(value, Mapping):
+        raise _bad("options", "a JSON object", value)
+    return cast("dict[str, Any]", json.loads(json.dumps(dict(value))))
 
 
 def parse_text(field: str, value: object) -> str:
@@ -219,8 +247,8 @@ def parse_ref_source(value: object) -> str:
       >>> parse_ref_source("infos")
       'infos'
     """
-    if value not in ("infos", "registration"):
-        raise _bad("ref_source", "`infos` or `registration`", value)
+    if value not in SOURCES:
+        raise _bad("ref_source", f"one of {', '.join(SOURCES)}", value)
     return str(value)
 
 
@@ -249,10 +277,6 @@ def _check_scores(entry: DatasetEntry) -> DatasetEntry:
     return entry
 
 
-def _bad(field: str, wanted: str, got: object) -> ValueError:
-    return ValueError(f"`{field}` of a dataset's entry must be {wanted}; got {got!r}.")
-
-
 def _or(default: Any, parse: Callable[[object], Any], value: object) -> Any:
     return default if value is None else parse(value)
 
@@ -260,15 +284,15 @@ def _or(default: Any, parse: Callable[[object], Any], value: object) -> Any:
 _PARSERS: dict[str, Callable[[object], Any]] = {
     "id": parse_id,
     "aliases": parse_aliases,
-    "url": parse_url,
-    "file": partial(parse_text, "file"),
+    "files": parse_files,
     "format": partial(parse_text, "format"),
     "family": partial(parse_text, "family"),
-    "horizon": partial(parse_count, "horizon"),
-    "licence": partial(parse_text, "licence"),
-    "citation": partial(parse_text, "citation"),
-    "size": partial(_or, None, partial(parse_count, "size")),
-    "sha256": partial(_or, None, parse_sha256),
+    "horizon": partial(_or, None, partial(parse_count, "horizon")),
+    "licence": partial(_or, None, partial(parse_text, "licence")),
+    "citation": partial(_or, None, partial(parse_text, "citation")),
+    "options": partial(_or, {}, parse_options),
+    "steps": partial(_or, None, partial(parse_count, "steps")),
+    "episodes": partial(_or, None, partial(parse_count, "episodes")),
     "ref_min_score": partial(_or, None, partial(parse_score, "ref_min_score")),
     "ref_max_score": partial(_or, None, partial(parse_score, "ref_max_score")),
     "ref_source": partial(_or, None, parse_ref_source),

@@ -72,6 +72,10 @@ def dataset_facts(name: str) -> dict[str, Any]:
     Args:
       name: its id or an alias.
 
+    Returns:
+      The fields of its entry, `size` in bytes, and `converter`: its name, or None where there is none for
+      the format yet.
+
     Raises:
       NotFoundError: if neither a path nor a dataset has that name.
 
@@ -83,9 +87,13 @@ def dataset_facts(name: str) -> dict[str, Any]:
     from .catalogue import find
 
     try:
-        return find(name).to_dict()
+        entry = find(name)
     except NotFoundError as error:
         raise NotFoundError(f"There is no file or folder {name!r}. {error}") from None
+    from ..converters.formats import FORMATS
+
+    converter = entry.format if any(form.name == entry.format for form in FORMATS) else None
+    return entry.to_dict() | {"size": entry.size, "converter": converter}
 
 
 def leaf_facts(vault: "Vault") -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ def is_vault(path: Path) -> bool:
 
 
 def find_vaults(folder: Path) -> list[Path]:
-    """Returns the vaults at and below a folder, sorted by path.
+    """Returns the vaults at and below a folder, sorted by path; hidden folders, where some grow, left out.
 
     Example:
       >>> find_vaults(Path("no/such/folder"))
@@ -60,6 +60,7 @@ def find_vaults(folder: Path) -> list[Path]:
         if is_vault(Path(here)):
             found.append(Path(here))
             folders.clear()
+        folders[:] = [name for name in folders if not name.startswith(".")]
     return sorted(found)
 
 

@@ -64,4 +64,9 @@ def print_dataset(facts: Mapping[str, Any]) -> None:
     Args:
       facts: of `strongbax.datasets.facts.dataset_facts`.
     """
-    console.print_facts(dict(facts) | {"size": console.show_bytes(facts.get("size"))})
+    shown = {name: fact for name, fact in facts.items() if name != "files"}
+    shown |= {"size": console.show_bytes(facts["size"]), "converter": facts["converter"] or "none yet"}
+    console.print_facts(shown)
+    rows = [file | {"urls": " ".join(file["urls"])} for file in facts["files"]]
+    names = ("path", "size", "sha256", "md5", "urls")
+    console.print_rows([{name: row.get(name) for name in names} for row in rows], "Files")
