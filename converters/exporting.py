@@ -22,6 +22,8 @@ from . import (
     ogbench_out,
     rlds,
     rlds_out,
+    torchrl,
+    torchrl_out,
 )
 from .aside import aside, put_in_place
 
@@ -71,6 +73,7 @@ WRITERS: tuple[Writer, ...] = (
     Writer(minari.NAME, "Minari", minari_out.write, minari_out.OPTIONS),
     Writer(ogbench.NAME, "OGBench", ogbench_out.write, ogbench_out.OPTIONS),
     Writer(rlds.NAME, "RLDS (TFDS)", rlds_out.write, rlds_out.OPTIONS),
+    Writer(torchrl.NAME, "TorchRL (TensorDict)", torchrl_out.write, torchrl_out.OPTIONS),
 )
 
 

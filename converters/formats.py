@@ -16,6 +16,7 @@ from . import (
     neorl,
     ogbench,
     rlds,
+    torchrl,
 )
 from .source import Source
 
@@ -47,6 +48,7 @@ FORMATS = (
     Format(ogbench.NAME, "OGBench", ogbench.detect, ogbench.read, ogbench.OPTIONS),
     Format(neorl.NAME, "NeoRL and NeoRL-2", neorl.detect, neorl.read, neorl.OPTIONS),
     Format(dqn_replay.NAME, "DQN Replay (Dopamine)", dqn_replay.detect, dqn_replay.read, dqn_replay.OPTIONS),
+    Format(torchrl.NAME, "TorchRL (TensorDict)", torchrl.detect, torchrl.read, torchrl.OPTIONS),
 )
 
 
