@@ -9,16 +9,15 @@ import numpy as np
 
 from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
-from ..vault.schema import COLUMNS
 from ..vault.tree import component
 from .json_arrays import to_json
+from .naming import TAKEN, column_names, identifier
 from .recorded import Recorded
 from .rlds_features import TEXT, Feature
 from .rlds_folder import Folder
 from .rlds_scan import FLAGS, Record, Scan
 
 METADATA = "episode_metadata/"
-_TAKEN = ("id", "attributes", "attributes_stop", *COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -172,19 +171,15 @@ def _text_dtype(mark: Mapping[str, Any], feature: Feature, found: Scan) -> np.dt
 
 
 def _named(paths: Iterable[str], known: Mapping[str, str], *, identifiers: bool) -> dict[str, str]:
-    """Names features: their last keys where these are free, else more of their path."""
+    """Names features: their last keys where these are free, else all of their path."""
     found: dict[str, str] = {}
     for path in paths:
         short = path.removeprefix(METADATA).removeprefix("steps/")
-        name = known.get(path) or (_identifier(short) if identifiers else short)
-        taken = name in found.values() or (identifiers and name in _TAKEN)
-        found[path] = _identifier(path) if taken and identifiers else path if taken else name
-    return found
-
-
-def _identifier(path: str) -> str:
-    name = "".join(letter if letter.isidentifier() or letter.isdigit() else "_" for letter in path)
-    return name if name.isidentifier() else f"_{name}"
+        name = known.get(path) or (identifier(short) if identifiers else short)
+        if name in found.values() or (identifiers and name in TAKEN):
+            name = identifier(path) if identifiers else path
+        found[path] = name
+    return column_names(found, found) if identifiers else found
 
 
 def _json(values: NpArray) -> Any:
