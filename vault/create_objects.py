@@ -5,6 +5,7 @@ from .manifest import FILE as MANIFEST
 from .object_journal import check_create_only
 from .objects import ObjectPath, delete_all, write_all
 from .root import FILE, GROUPS, LOCK, Root, document, group_document, group_paths
+from .schema_copy import GROUP, with_schema
 
 
 def create_objects(path: ObjectPath, root: Root, *, overwrite: bool = False) -> None:
@@ -18,6 +19,7 @@ def create_objects(path: ObjectPath, root: Root, *, overwrite: bool = False) -> 
     _make_free(path, overwrite=overwrite)
     arrays = {array.path: array.to_dict() for array in root.arrays()}
     nodes = {group: group_document() for group in group_paths(list(arrays))} | arrays
+    nodes[GROUP] = with_schema(root)
     write_all({path / place / FILE: document(node) for place, node in nodes.items()})
     file, data = path / FILE, root.encode()
     if not file.put_new(data) and file.read_bytes() != data:
