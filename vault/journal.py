@@ -7,7 +7,7 @@ an `ObjectJournal` writes an object a record.
 import logging
 import threading
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from . import log
 from .files import TEMPORARY, Lock, make_directories, refused, storage_errors
@@ -18,9 +18,25 @@ from .schema import BLOCK_BYTES
 from .store import STALE_LOCK
 from .tail import State
 
-_IN_USE = 1 << 62  # the stop of a log file that has no record yet
+_IN_USE = (1 << 62, 0)  # where a log file ends that has no record yet
 
 _logger = logging.getLogger(__name__)
+
+
+Ends: TypeAlias = dict[int, tuple[int, int]]  # of log files: the step and the sequence behind the last record
+
+
+def end_of(record: log.Record) -> tuple[int, int]:
+    """Says where a file ends whose last record this is."""
+    return record.stop, record.sequence + 1
+
+
+def first_needed(ends: Ends, stop: int, sequence: int, following: int) -> int:
+    """Gives the number of the first file with steps behind `stop`, or with a record from `sequence` on.
+
+    A record may have no steps: it is needed all the same, as the records behind it follow it.
+    """
+    return min((number for number, (a, b) in ends.items() if a > stop or b > sequence), default=following)
 
 
 class Journal(Protocol):
@@ -73,8 +89,8 @@ class Journal(Protocol):
         """Ends the file that is being appended to, at a vault of so many steps."""
         ...
 
-    def first_beyond(self, stop: int) -> int:
-        """Gives the number of the first file with steps behind `stop`."""
+    def first_beyond(self, stop: int, sequence: int) -> int:
+        """Gives the number of the first file that is needed once a seal ends at a step and a sequence."""
         ...
 
     def drop(self, first: int) -> None:
@@ -124,11 +140,11 @@ class FileJournal:
     def read(self) -> tuple[Root, list[log.Record]]:
         """Reads the root and the log."""
         root = read_root(self._path)
-        self._schema, self._next, self._stops = root.schema, root.log, dict[int, int]()
+        self._schema, self._next, self._ends = root.schema, root.log, Ends()
         self._room = min(root.schema.block * root.schema.step_bytes, BLOCK_BYTES)  # of a log file
         self._replayed = log.replay(self._directory, root)
         for record, number in self._replayed.records:
-            self._stops[number] = record.stop
+            self._ends[number] = end_of(record)
         return root, [record for record, _ in self._replayed.records]
 
     def tidy(self, root: Root) -> None:
@@ -156,7 +172,7 @@ class FileJournal:
         parts = log.encode(record, self._schema)
         try:
             file = self._log or self._open()
-            self._stops[file.number] = record.stop  # before it is there: a seal must not drop the file
+            self._ends[file.number] = end_of(record)  # before it is there: a seal must not drop the file
             file.append(parts)
         except OSError as error:
             raise refused(error, self._path, "flush to") from error
@@ -164,7 +180,7 @@ class FileJournal:
     def _open(self) -> log.LogFile:
         file = log.LogFile(self._directory, self._next, self._room)
         with self._mutex:
-            self._stops[file.number] = _IN_USE
+            self._ends[file.number] = _IN_USE
             self._log, self._next = file, self._next + 1
         return file
 
@@ -173,20 +189,20 @@ class FileJournal:
         with self._mutex:
             if self._log is not None:
                 self._log.close()
-                if self._stops[self._log.number] == _IN_USE:
-                    self._stops[self._log.number] = length
+                if self._ends[self._log.number] == _IN_USE:
+                    self._ends[self._log.number] = (length, 0)
                 self._log = None
 
-    def first_beyond(self, stop: int) -> int:
-        """Gives the number of the first file with steps behind `stop`."""
+    def first_beyond(self, stop: int, sequence: int) -> int:
+        """Gives the number of the first file that is needed once a seal ends there."""
         with self._mutex:
-            return min((number for number, end in self._stops.items() if end > stop), default=self._next)
+            return first_needed(self._ends, stop, sequence, self._next)
 
     def drop(self, first: int) -> None:
         """Removes the files before a number."""
         with self._mutex:
-            for number in [number for number in self._stops if number < first]:
-                del self._stops[number]  # in place: a flush may be noting where it ends
+            for number in [number for number in self._ends if number < first]:
+                del self._ends[number]  # in place: a flush may be noting where it ends
         for number in log.file_numbers(self._directory):
             if number < first:
                 try:

@@ -23,6 +23,7 @@ import numpy as np
 from . import log
 from .checksum import crc32c
 from .errors import LockedError, StorageError
+from .journal import Ends, end_of, first_needed
 from .manifest import FILE as MANIFEST
 from .objects import ObjectPath, write_all
 from .root import FILE, LOCK, Root, document
@@ -63,7 +64,7 @@ class ObjectJournal:
         self._check_held()
         root, replayed = log.look(self._path)
         self._schema = root.schema
-        self._stops = {number: record.stop for record, number in replayed.records}
+        self._ends: Ends = {number: end_of(record) for record, number in replayed.records}
         self._empty = {number for record, number in replayed.records if _is_claim(record)}
         self._older = [number for number in replayed.files if number < root.log]
         self._next = max([root.log, *(number + 1 for number in replayed.files)])
@@ -112,7 +113,7 @@ class ObjectJournal:
         self._check_held()
         number, data = self._next, self._encode(record)
         with self._mutex:
-            self._stops[number] = record.stop
+            self._ends[number] = end_of(record)
         self._create(self._file(number), data)
         self._next = number + 1
 
@@ -160,17 +161,17 @@ class ObjectJournal:
     def rotate(self, length: int) -> None:
         """Does nothing: every record has an object of its own."""
 
-    def first_beyond(self, stop: int) -> int:
-        """Gives the number of the first object with steps behind `stop`."""
+    def first_beyond(self, stop: int, sequence: int) -> int:
+        """Gives the number of the first object that is needed once a seal ends there."""
         with self._mutex:
-            return min((number for number, end in self._stops.items() if end > stop), default=self._next)
+            return first_needed(self._ends, stop, sequence, self._next)
 
     def drop(self, first: int) -> None:
         """Deletes the objects before a number, but for claims."""
         with self._mutex:
-            numbers = [number for number in self._stops if number < first]
+            numbers = [number for number in self._ends if number < first]
             for number in numbers:
-                del self._stops[number]
+                del self._ends[number]
         bucket = self._path.bucket
         pending = [bucket.delete(self._file(n).key) for n in numbers if n not in self._empty]
         for future in pending:

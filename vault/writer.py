@@ -47,9 +47,8 @@ class Writer:
     def __init__(self, path: Location, lock: Lock | None = None) -> None:
         self.path = path
         with storage_errors(path, "open for writing"):
-            self._journal: Journal = (
-                FileJournal(path, lock) if isinstance(path, Path) else ObjectJournal(path)
-            )
+            local = isinstance(path, Path)
+            self._journal: Journal = FileJournal(path, lock) if local else ObjectJournal(path)
         self.mutex = threading.RLock()
         self._sealer = Worker("strongbax-seal")
         self._sealing: Job[None] | None = None
@@ -187,7 +186,9 @@ class Writer:
             )
             gaps, rows = self.gaps + flush.gaps, [*self.rows, flush.rows]
         blocks = blocks_of(flush.leaves, state.length, flush.steps, size)
-        sealed = Sealed(blocks, rows, after.length, after, gaps, self._journal.first_beyond(after.length))
+        sealed = Sealed(
+            blocks, rows, after.length, after, gaps, self._journal.first_beyond(after.length, after.sequence)
+        )
         with storage_errors(self.path, "flush to"):
             root = self._in_sealer(self._seal.publish, self.root, sealed)
         with self.mutex:
@@ -260,7 +261,7 @@ class Writer:
             assert after is not None
             count = sum(int(np.searchsorted(part.stops(), stop, side="right")) for part in self.rows)
             rows, _ = split_rows(self.rows, count)
-            first = self._journal.first_beyond(stop)
+            first = self._journal.first_beyond(stop, after.sequence)
             gaps = tuple(gap for gap in self.gaps if gap.time <= stop)
         with storage_errors(self.path, "seal"):
             root = self._seal.publish(self.root, Sealed(blocks, rows, stop, after, gaps, first))
