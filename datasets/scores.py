@@ -1,7 +1,8 @@
 """Normalised scores: an agent's return on the scale from a random policy to an expert.
 
-0 is what a random policy gets and 1 what an expert gets, both as D4RL published them for the
-dataset. D4RL's papers print this number times 100.
+0 is what a random policy gets and 1 what an expert gets, both as they were published for the dataset; the
+entry's `ref_source` says where. For DSRL's they are the least and the greatest return in the data. D4RL's
+papers print this number times 100.
 """
 
 from typing import TYPE_CHECKING, overload

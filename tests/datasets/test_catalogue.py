@@ -1,15 +1,30 @@
 """The catalogue: complete, consistent, and able to find what it has."""
 
+import json
+import re
 import subprocess
 import sys
 from collections import defaultdict
 
 import pytest
+from strongbax.converters.formats import FORMATS
 from strongbax.datasets.catalogue import entries, find, recognise
 from strongbax.datasets.entry import DatasetEntry
 from strongbax.vault.errors import NotFoundError
 
 D4RL = [entry for entry in entries() if entry.id.startswith("D4RL/")]
+
+
+COUNTS = {
+    "D4RL": 183,
+    "minari": 392,
+    "OGBench": 85,
+    "OG-MARL": 39,
+    "DSRL": 38,
+    "NeoRL": 184,
+    "NeoRL2": 16,
+    "d3rlpy": 4,
+}
 
 
 def old_name(dataset_id: str) -> str:
@@ -44,16 +59,62 @@ def test_no_name_means_two_datasets():
     assert all(find(name) is entry for entry in entries() for name in entry.names)
 
 
-@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.id)
-def test_the_schema_of_every_entry(entry: DatasetEntry):
-    """Every entry has what a user needs before fetching, and its facts agree with each other."""
-    assert DatasetEntry.from_dict(entry.to_dict()) == entry
-    assert entry.url.endswith("/" + entry.file)
-    assert (entry.size is None) == (entry.sha256 is None)
-    assert entry.licence == "CC-BY-4.0"
-    assert "2004.07219" in entry.citation
-    assert entry.format == "d4rl"
-    assert 50 <= entry.horizon <= 1000
+@pytest.mark.parametrize("namespace", COUNTS)
+def test_the_schema_of_every_entry(namespace: str):
+    """Every entry survives JSON, is cited, and its facts agree with each other."""
+    found = [entry for entry in entries() if entry.id.startswith(f"{namespace}/")]
+    assert len(found) == COUNTS[namespace]
+    for entry in found:
+        assert DatasetEntry.from_dict(json.loads(json.dumps(entry.to_dict()))) == entry
+        assert entry.citation
+        assert re.search(r"arXiv:\d{4}\.\d{5}|doi:10\.", entry.citation)
+        for file in entry.files:
+            assert all(f"/{file.name}" in url for url in file.urls)
+
+
+def test_every_namespace_is_counted():
+    """No entry stands outside the collections that the documentation names."""
+    assert {entry.id.partition("/")[0] for entry in entries()} == set(COUNTS)
+
+
+def test_the_schema_of_d4rl():
+    """Every dataset of D4RL has what its users need before they fetch it."""
+    for entry in D4RL:
+        assert entry.url.endswith("/" + entry.file)
+        assert (entry.size is None) == (entry.sha256 is None)
+        assert (entry.licence, entry.format, len(entry.files)) == ("CC-BY-4.0", "d4rl", 1)
+        assert "2004.07219" in entry.citation
+        assert entry.horizon is not None
+        assert 50 <= entry.horizon <= 1000
+
+
+def test_a_format_is_a_converters_or_known_to_have_none():
+    """A misspelt format would be a dataset that nobody can load: each names a converter, or one to come."""
+    to_come = {"dsrl", "d3rlpy", "og-marl-zip"}
+    named = {entry.format for entry in entries()}
+    assert named - {form.name for form in FORMATS} <= to_come
+
+
+def test_files_of_other_collections_are_where_their_makers_put_them():
+    """Ids, aliases and addresses of each collection are those that its own package uses."""
+    walk = find("antmaze-giant-navigate-v0")
+    assert walk.id == "OGBench/antmaze-giant-navigate-v0"
+    assert [file.path for file in walk.files] == [f"{walk.aliases[0]}.npz", f"{walk.aliases[0]}-val.npz"]
+    assert walk.files[1].urls[1].startswith("https://huggingface.co/")
+    atari = find("atari/alien/expert-v0")
+    assert atari.url == (
+        "https://huggingface.co/datasets/farama-minari/atari/resolve/main/alien/expert-v0/data/main_data.hdf5"
+    )
+    assert find("og_marl/smac_v1/3m").url.endswith("/og-marl/resolve/main/core/smac_v1/3m.zip")
+    assert find("OfflineCarCircle-v0").id == "DSRL/CarCircle-v0"
+    assert find("Hopper-v3-low-1000-train-noise").files[0].md5 is not None
+    assert find("Fusion-val").ref_max_score == 98.05
+    assert find("cartpole-replay").file == "cartpole_v1.1.0.h5"
+
+
+def test_one_name_for_two_files_is_never_recognised():
+    """Minari calls all its files alike: such a name recognises nothing."""
+    assert recognise(file="main_data.hdf5") == ()
 
 
 def test_a_file_has_one_address_and_one_checksum():
