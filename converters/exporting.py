@@ -22,6 +22,8 @@ from . import (
     ogbench_out,
     rlds,
     rlds_out,
+    robomimic,
+    robomimic_out,
     torchrl,
     torchrl_out,
 )
@@ -71,6 +73,7 @@ class ExportReport:
 WRITERS: tuple[Writer, ...] = (
     Writer(d4rl_layout.NAME, "D4RL HDF5", d4rl_out.write, d4rl_out.OPTIONS),
     Writer(minari.NAME, "Minari", minari_out.write, minari_out.OPTIONS),
+    Writer(robomimic.NAME, "robomimic", robomimic_out.write, robomimic_out.OPTIONS),
     Writer(ogbench.NAME, "OGBench", ogbench_out.write, ogbench_out.OPTIONS),
     Writer(rlds.NAME, "RLDS (TFDS)", rlds_out.write, rlds_out.OPTIONS),
     Writer(torchrl.NAME, "TorchRL (TensorDict)", torchrl_out.write, torchrl_out.OPTIONS),

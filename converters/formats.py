@@ -12,11 +12,13 @@ from . import (
     d4rl,
     d4rl_layout,
     dqn_replay,
+    dsrl,
     hf_dt,
     minari,
     neorl,
     ogbench,
     rlds,
+    robomimic,
     torchrl,
 )
 from .source import Source
@@ -43,6 +45,8 @@ class Format:
 
 
 FORMATS = (
+    Format(dsrl.NAME, "DSRL", dsrl.detect, dsrl.read, dsrl.OPTIONS),
+    Format(robomimic.NAME, "robomimic, robosuite", robomimic.detect, robomimic.read, robomimic.OPTIONS),
     Format(minari.NAME, "Minari", minari.detect, minari.read, minari.OPTIONS),
     Format(d4rl_layout.NAME, "D4RL HDF5", d4rl.detect, d4rl.read, d4rl.OPTIONS),
     Format(rlds.NAME, "RLDS (TFDS)", rlds.detect, rlds.read, rlds.OPTIONS),

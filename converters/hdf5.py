@@ -9,6 +9,7 @@ import numpy as np
 
 from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError, NotFoundError
+from .json_arrays import to_json
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -116,3 +117,16 @@ def read(dataset: Any, start: int | None = None, stop: int | None = None) -> NpA
             f"`{key}` of {path} cannot be read{rows}: {error}. The file is damaged; fetch or copy it again."
         ) from error
     return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def attribute(value: Any) -> Any:
+    """Returns an attribute's value as JSON; texts as texts, arrays as `to_json` has them.
+
+    Example:
+      >>> attribute(np.int64(3)), attribute("öl"), attribute(np.array(["a", "b"], object))
+      (3, 'öl', ['a', 'b'])
+    """
+    array = np.asarray(value)
+    if array.dtype.kind == "O" and not all(isinstance(one, str) for one in array.flat):
+        return str(value)  # HDF5's "empty" and references
+    return array.tolist() if array.dtype.kind in "OU" else to_json(array)

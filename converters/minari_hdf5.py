@@ -19,7 +19,6 @@ from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
 from ..vault.tree import component
 from . import hdf5
-from .json_arrays import to_json
 from .minari_raw import COUNTS, FLAGS, Raw, Scan, flags, hang, pictures, skipped, texts
 from .minari_spaces import Space, child, is_image, shape_of
 
@@ -171,16 +170,9 @@ def _facts(group: Any) -> dict[str, Any]:
     for key, value in group.attrs.items():
         if key in COUNTS:
             continue
-        hang(facts, key.split("/"), _plain(value))
+        hang(facts, key.split("/"), hdf5.attribute(value))
     return facts
 
 
 def _ours(group: Any) -> dict[str, Any]:
     return json.loads(group[OURS][()]) if OURS in group else {}
-
-
-def _plain(value: Any) -> Any:
-    array = np.asarray(value)
-    if array.dtype.kind == "O" and not all(isinstance(one, str) for one in array.flat):
-        return str(value)  # HDF5's "empty" and references
-    return array.tolist() if array.dtype.kind in "OU" else to_json(array)
