@@ -16,6 +16,8 @@ from ..vault.errors import AlreadyExistsError
 from . import (
     d4rl_layout,
     d4rl_out,
+    flashbax,
+    flashbax_out,
     minari,
     minari_out,
     ogbench,
@@ -77,6 +79,7 @@ WRITERS: tuple[Writer, ...] = (
     Writer(ogbench.NAME, "OGBench", ogbench_out.write, ogbench_out.OPTIONS),
     Writer(rlds.NAME, "RLDS (TFDS)", rlds_out.write, rlds_out.OPTIONS),
     Writer(torchrl.NAME, "TorchRL (TensorDict)", torchrl_out.write, torchrl_out.OPTIONS),
+    Writer(flashbax.NAME, "Flashbax Vault", flashbax_out.write, flashbax_out.OPTIONS),
 )
 
 

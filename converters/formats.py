@@ -13,6 +13,7 @@ from . import (
     d4rl_layout,
     dqn_replay,
     dsrl,
+    flashbax,
     hf_dt,
     minari,
     neorl,
@@ -55,6 +56,7 @@ FORMATS = (
     Format(neorl.NAME, "NeoRL and NeoRL-2", neorl.detect, neorl.read, neorl.OPTIONS),
     Format(dqn_replay.NAME, "DQN Replay (Dopamine)", dqn_replay.detect, dqn_replay.read, dqn_replay.OPTIONS),
     Format(torchrl.NAME, "TorchRL (TensorDict)", torchrl.detect, torchrl.read, torchrl.OPTIONS),
+    Format(flashbax.NAME, "Flashbax Vault", flashbax.detect, flashbax.read, flashbax.OPTIONS),
 )
 
 

@@ -32,8 +32,8 @@ class Tally:
       stops: int64 `[E]`, the step after each episode's last one.
       terminated: bool `[E]`.
       truncated: bool `[E]`.
-      returns: float64 `[E]`, sums of rewards.
-      sizes: float64 `[E]`, sums of the rewards' absolute values.
+      returns: float64 `[E, ...]`, sums of rewards.
+      sizes: float64 `[E, ...]`, sums of the rewards' absolute values.
     """
 
     num_steps: int
@@ -77,7 +77,7 @@ def tally_of(blocks: Iterable[Block]) -> Tally:
     finals: dict[str, Any] = {}
     columns: dict[str, Any] = {}
     rows: list[tuple[NpArray, ...]] = []
-    running = np.zeros(2)  # return and size of the episode that runs
+    running: Any = 0.0  # return and size of the episode that runs, `[2, ...]`
     for block in blocks:
         ends = block.ends
         for name, values in (*block.steps.items(), *block.derived.items()):
@@ -105,11 +105,16 @@ def _columns(ends: Ends) -> dict[str, NpArray]:
     return found if known is None else found | {"final_known": known}
 
 
-def _sums(reward: NpArray, stops: NpArray, running: NpArray) -> tuple[NpArray, NpArray]:
-    """Returns return and size `[2, E]` of the episodes that end in a block, `[2]` of the rest."""
+def _sums(reward: NpArray, stops: NpArray, running: Any) -> tuple[NpArray, NpArray]:
+    """Returns return and size `[2, E, ...]` of the episodes that end in a block, `[2, ...]` of the rest.
+
+    The trailing axes are those of a reward of many agents.
+    """
     rewards = reward.astype(np.float64)
+    if rewards.size == len(rewards):
+        rewards = rewards.reshape(-1)  # one number a step, whatever its axes
     # One zero more, for the empty rest where an episode ends with the block.
-    both = np.pad(np.stack([rewards, np.abs(rewards)]), ((0, 0), (0, 1)))
+    both = np.pad(np.stack([rewards, np.abs(rewards)]), ((0, 0), (0, 1), *[(0, 0)] * (rewards.ndim - 1)))
     starts = np.concatenate([[0], stops])
     sums = np.add.reduceat(both, starts, axis=1)
     sums[:, :-1][:, np.diff(starts) == 0] = 0  # of an episode without steps it gives the next one's first
@@ -170,5 +175,5 @@ def _different_hashes(what: str, source: Mapping[str, str], vault: Mapping[str, 
 
 
 def _different_rows(column: str, differs: NpArray) -> list[str]:
-    (rows,) = np.nonzero(differs)
+    (rows,) = np.nonzero(differs.reshape(len(differs), -1).any(axis=1)) if len(differs) else ([],)
     return [f"{column} of episode {rows[0]} and {len(rows) - 1} others"] if len(rows) else []

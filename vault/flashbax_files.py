@@ -63,15 +63,21 @@ class FlashbaxFiles:
         """The user's own facts."""
         return {name: value for name, value in self.metadata.items() if name not in _FACTS}
 
-    def read(self, name: str, start: int, stop: int) -> NpArray:
+    def read(self, name: str, start: int, stop: int, streams: slice = slice(None)) -> NpArray:
         """Reads steps of a leaf, `[B, T, ...]`, without reading any others but those of the same chunks.
+
+        Args:
+          name: of the leaf.
+          start: first step.
+          stop: after the last step.
+          streams: a run of streams.
 
         Raises:
           CorruptionError: if the database is damaged.
         """
         array = _array(self.path, self.leaves[name].array)
         try:
-            return np.asarray(array[:, start:stop].read().result())
+            return np.asarray(array[streams, start:stop].read().result())
         except ValueError as error:
             raise CorruptionError(
                 f"The leaf {name!r} of {str(self.path)!r} cannot be read: {error}"
@@ -140,7 +146,7 @@ def _array(path: Path, name: str) -> Any:
     """Opens an array of the database, at its newest state."""
     import tensorstore as ts
 
-    base = {"driver": "file", "path": f"{path}/"}
+    base = {"driver": "file", "path": f"{path.resolve()}/"}  # TensorStore takes no `..`
     try:
         return ts.open(
             {"driver": "zarr", "kvstore": {"driver": "ocdbt", "base": base, "path": name}}, read=True

@@ -1,0 +1,181 @@
+"""Vaults that Flashbax wrote, and og-marl's, which are the same: one folder, `<name>/<uid>`.
+
+```
+# rewards     [B, T, N]  -> reward [N]        every agent's
+# terminals   [B, T, N]  -> terminated [N]    an episode ends where all agents' flags are set
+# truncations [B, T, N]  -> truncated [N]     of either kind
+```
+Streams are read one behind the other, each to its end. There are no final observations in such a vault.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..vault.dtypes import NpArray, parse_dtype
+from ..vault.errors import FormatError
+from ..vault.flashbax_files import FlashbaxFiles, is_flashbax, open_flashbax
+from ..vault.roles import OBSERVATIONS, Roles, find_roles, read_flags
+from .recorded import Recorded, blocks_of
+from .source import Source
+from .trajectories import trajectories
+
+if TYPE_CHECKING:
+    from ..datasets.entry import DatasetEntry
+
+NAME = "flashbax"
+OPTIONS = ()
+_READ_BYTES = 16 << 20
+_ROLES = ("reward", "terminated", "truncated")
+_OVER, _TERMINATED, _TRUNCATED = (
+    "\0over",
+    "\0terminated",
+    "\0truncated",
+)  # beside the leaves, whose names have no \0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What holds for one vault.
+
+    Attributes:
+      files: the vault.
+      names: the leaves' names here, by their names there.
+      roles: of the leaves, by their names here.
+    """
+
+    files: FlashbaxFiles
+    names: Mapping[str, str]
+    roles: Roles
+
+
+def detect(path: Path) -> bool:
+    """Says whether a folder, or the only one in it, is a vault that Flashbax wrote.
+
+    Example:
+      >>> detect(Path("nowhere"))
+      False
+    """
+    return path.is_dir() and bool(_vaults(path))
+
+
+def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:  # noqa: ARG001 - as every format's
+    """Opens a vault that Flashbax wrote as a source.
+
+    Args:
+      path: of the innermost folder, the vault's uid; or of the one above, where there is no other.
+      entry: what the catalogue knows of it.
+
+    Raises:
+      FormatError: if there are several vaults, or an empty one, or it is of a version that is not known.
+      CorruptionError: if its database is damaged.
+    """
+    found = _vaults(path)
+    if len(found) != 1:
+        raise FormatError(
+            f"A conversion is of one vault; in {path} are {[one.name for one in found]}. Convert them one by "
+            "one, and join them with `concat`."
+        )
+    files = open_flashbax(found[0])
+    streams = next(iter(files.leaves.values())).streams
+    if files.length == 0:
+        raise FormatError(f"The vault in {path} is empty: `vault_index` is 0, nothing was ever written.")
+    names = _names(tuple(files.leaves))
+    layout = Layout(files, names, find_roles(tuple(names.values())))
+    example = {names[n]: np.zeros(leaf.shape, parse_dtype(leaf.dtype)) for n, leaf in files.leaves.items()}
+    columns = {"source_stream": np.dtype(np.int32)} if streams > 1 else {}
+    return Source(
+        example=example,
+        num_steps=files.length * streams,
+        finals=(),
+        blocks=blocks_of(partial(_episodes, layout, streams), example, (), columns),
+        facts={
+            "vault": found[0].name,
+            "flashbax_version": files.metadata["version"],
+            "streams": streams,
+            "names": {ours: theirs for theirs, ours in names.items()},
+            "final_observations": "never stored by Flashbax",
+        },
+        attributes=files.facts,
+        columns=columns,
+    )
+
+
+def _vaults(path: Path) -> list[Path]:
+    if is_flashbax(path):
+        return [path]
+    return sorted(below for below in path.iterdir() if below.is_dir() and is_flashbax(below))
+
+
+def _names(names: tuple[str, ...]) -> dict[str, str]:
+    """Names the leaves as steps have them, where that is free."""
+    roles = find_roles(names)
+    wanted = {getattr(roles, role): role for role in _ROLES if getattr(roles, role) is not None}
+    for name in names:
+        top, *rest = name.split("/")
+        if top in OBSERVATIONS:
+            wanted[name] = "/".join(["observation", *rest])
+        elif top in ("action", "actions"):
+            wanted[name] = "/".join(["action", *rest])
+    made = {name: wanted.get(name, name) for name in names}
+    return made if len(set(made.values())) == len(names) else {name: name for name in names}
+
+
+def _episodes(layout: Layout, streams: int) -> Iterator[Recorded]:
+    for stream in range(streams):
+        for rows, ended in trajectories(_blocks(layout, stream), lambda block: block[_OVER]):
+            yield Recorded(
+                {name: rows[name] for name in layout.names.values()},
+                terminated=ended and bool(rows[_TERMINATED][-1]),
+                truncated=ended and bool(rows[_TRUNCATED][-1]),
+                columns={"source_stream": stream} if streams > 1 else {},
+            )
+
+
+def _blocks(layout: Layout, stream: int) -> Iterator[dict[str, Any]]:
+    files, place = layout.files, slice(stream, stream + 1)
+    row_bytes = sum(
+        parse_dtype(leaf.dtype).itemsize * int(np.prod(leaf.shape)) for leaf in files.leaves.values()
+    )
+    rows = max(1, _READ_BYTES // max(1, row_bytes))
+    first = next((theirs for theirs, ours in layout.names.items() if ours == layout.roles.is_first), None)
+    for start in range(0, files.length, rows):
+        stop = min(start + rows, files.length)
+        block = {ours: files.read(theirs, start, stop, place)[0] for theirs, ours in layout.names.items()}
+        over, terminated, truncated = ends_of(layout.roles, block)
+        if first is not None:  # an episode ends before the first step of the next
+            over[: len(over) - 1] |= block[layout.names[first]][1:] != 0
+            if stop < files.length:
+                over[-1] |= bool(files.read(first, stop, stop + 1, place)[0, 0])
+        yield block | {_OVER: over, _TERMINATED: terminated, _TRUNCATED: truncated}
+
+
+def ends_of(roles: Roles, rows: Mapping[str, NpArray]) -> tuple[NpArray, NpArray, NpArray]:
+    """Says which rows end an episode, whether the MDP ended, whether somebody stopped it; bool `[T]` each.
+
+    Of many agents all must have ended, each for its own reason: where they differ, it was stopped.
+
+    Args:
+      roles: of the leaves.
+      rows: leaves `[T, ...]`.
+
+    Example:
+      >>> rows = {"terminated": np.array([[1, 0], [1, 0]]), "truncated": np.array([[0, 0], [0, 1]])}
+      >>> ends_of(find_roles(("terminated", "truncated")), rows)
+      (array([False,  True]), array([False, False]), array([False,  True]))
+    """
+    count = len(next(iter(rows.values())))
+    flags = read_flags(roles, {name: values[None] for name, values in rows.items()}, 1, count)
+    over, terminated = flags.last[0].copy(), flags.terminated[0]
+    truncated = np.zeros(count, np.bool_) if flags.truncated is None else flags.truncated[0].copy()
+    if roles.terminated is not None and roles.truncated is not None:
+        one, other = rows[roles.terminated] != 0, rows[roles.truncated] != 0
+        if one.shape == other.shape:
+            both = (one | other).reshape(count, -1).all(axis=1)
+            truncated |= both & ~terminated
+            over |= both
+    return over, terminated, truncated
