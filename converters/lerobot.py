@@ -1,0 +1,238 @@
+"""LeRobot datasets, v2.0, v2.1 and v3.0: Parquet tables of frames, metadata beside them.
+
+```
+# observation.state : [o0, o1, o2]   -> observation/state
+# action            : [a0, a1, a2]   -> action
+# next.reward       : [r0, r1, r2]   -> reward: what a0 earned
+# next.done         : [ 0,  0,  1]   -> next/done, and the episode's end
+```
+The final observation is not in the format. Dots in a name are steps of a path.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..vault.dtypes import NpArray
+from ..vault.errors import FormatError
+from ..vault.tree import component
+from .lerobot_frames import Frames, frames_of
+from .lerobot_meta import INFO, Meta, read_meta
+from .recorded import Recorded, blocks_of
+from .source import Source
+
+if TYPE_CHECKING:
+    from ..datasets.entry import DatasetEntry
+
+NAME = "lerobot"
+OPTIONS = ("done", "skip")
+COUNTERS = ("frame_index", "episode_index", "index")  # follow from where a frame stands
+TASK = "task_index"
+REWARD, DONE, SUCCESS = "next.reward", "next.done", "next.success"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What becomes of each column.
+
+    Attributes:
+      leaves: the leaf of each column that becomes one.
+      texts: columns that are one text an episode, an attribute.
+      dtypes: of the leaves that are texts.
+      ends: what a `next.done` in the last frame means: `terminated`, `truncated`, or `success` where
+        `next.success` decides; None where there is none.
+    """
+
+    leaves: Mapping[str, str]
+    texts: tuple[str, ...]
+    dtypes: Mapping[str, np.dtype[Any]]
+    ends: str | None
+
+
+def detect(path: Path) -> bool:
+    """Says whether a folder is a LeRobot dataset.
+
+    Example:
+      >>> detect(Path("nowhere"))
+      False
+    """
+    info = path / INFO
+    return info.is_file() and '"codebase_version"' in info.read_text("utf-8", "replace")
+
+
+def read(
+    path: Path,
+    entry: "DatasetEntry | None" = None,  # noqa: ARG001 - every format takes it
+    *,
+    done: str | None = None,
+    skip: Sequence[str] = (),
+) -> Source:
+    """Opens a dataset as a source.
+
+    Args:
+      path: of its folder, the one with `meta` in it.
+      entry: what the catalogue knows of it.
+      done: what a `next.done` in an episode's last frame means, `terminated` or `truncated`. None goes by
+        `next.success`: with it the task ended, without it somebody stopped; where there is no
+        `next.success`, `done` means `terminated`.
+      skip: features to leave out, videos above all.
+
+    Raises:
+      FormatError: if the dataset is not what LeRobot writes, now or while it is read, or has videos.
+      MissingExtraError: without PyArrow, or for images without Pillow.
+      ValueError: if an option does not fit.
+    """
+    if not detect(path):
+        raise FormatError(
+            f"{path} is no LeRobot dataset: there is no {INFO} with a `codebase_version` in it."
+        )
+    if done not in (None, "terminated", "truncated"):
+        raise ValueError(f"`done` must be 'terminated' or 'truncated': got {done!r}.")
+    meta = read_meta(path)
+    names = _features(meta, skip)
+    plan, facts = _look(meta, names, done)
+    episodes = partial(_episodes, meta, plan)
+    example = {leaf: _zero(meta, name, plan) for name, leaf in plan.leaves.items()}
+    example |= {flag: np.zeros((), np.bool_) for flag in ("terminated", "truncated")}
+    columns = {"episode_index": np.dtype(np.int64)}
+    return Source(
+        example=example,
+        num_steps=sum(entry.length for entry in meta.episodes),
+        finals=(),
+        blocks=blocks_of(episodes, example, (), columns),
+        facts=facts,
+        attributes={"lerobot": dict(meta.info), "tasks": {str(k): v for k, v in meta.tasks.items()}},
+        columns=columns,
+    )
+
+
+def _features(meta: Meta, skip: Sequence[str]) -> list[str]:
+    """The columns that are read."""
+    for name in skip:
+        if name not in meta.features or name in COUNTERS:
+            raise ValueError(
+                f"`skip` must name features of {meta.path} that can be spared; got {name!r}. It has "
+                f"{', '.join(meta.features)}."
+            )
+    videos = [name for name, each in meta.features.items() if each["dtype"] == "video" and name not in skip]
+    if videos:
+        raise FormatError(
+            f"{meta.path} has the videos {videos}, which are not decoded: a lossy stream of frames that are "
+            f"found by their time. `skip={tuple(videos)!r}` converts everything else."
+        )
+    return [name for name in meta.features if name not in skip and name not in COUNTERS]
+
+
+def _look(meta: Meta, names: Sequence[str], done: str | None) -> tuple[Plan, dict[str, Any]]:
+    """Reads the columns of which only the data say what becomes of them: texts, tasks, rewards."""
+    texts = [name for name in names if meta.features[name]["dtype"] == "string"]
+    wanted = [*texts, *(name for name in (TASK, REWARD) if name in names)]
+    widths = dict.fromkeys(texts, 1)
+    varying: set[str] = set()
+    nan = 0
+    for frames in frames_of(meta, wanted):
+        for name in wanted:
+            values = frames.values[name]
+            if name in texts:
+                widths[name] = max([widths[name], *(len(text.encode()) for text in values)])
+            if name != REWARD and len(set(values.tolist())) > 1:
+                varying.add(name)
+            elif name == REWARD and values.dtype.kind == "f":
+                nan += int(np.isnan(values).sum())
+        if TASK in wanted and TASK not in varying and not _same_task(meta, frames):
+            varying.add(TASK)
+    constant = tuple(name for name in texts if name not in varying)
+    left = {*constant} | ({TASK} - varying)
+    leaves = _leaves([name for name in names if name not in left])
+    dtypes = {leaves[name]: np.dtype(f"S{widths[name]}") for name in texts if name in leaves}
+    ends = None if DONE not in names else done or ("success" if SUCCESS in names else "terminated")
+    facts = {
+        "codebase_version": meta.version,
+        "leaves": leaves,
+        "next_done_means": ends,
+        "nan_rewards": nan,
+        "texts_of_episodes": list(constant),
+        "not_kept": [*COUNTERS, "statistics"],
+    }
+    return Plan(leaves, constant, dtypes, ends), facts
+
+
+def _same_task(meta: Meta, frames: Frames) -> bool:
+    """Whether the episode's metadata say all that its frames' task says."""
+    task = meta.tasks.get(int(frames.values[TASK][0]))
+    if frames.entry.tasks and task not in frames.entry.tasks:
+        raise FormatError(
+            f"The frames of {frames.where} have the task {task!r}, its metadata {list(frames.entry.tasks)}."
+        )
+    return frames.entry.tasks == (task,)
+
+
+def _leaves(names: Sequence[str]) -> dict[str, str]:
+    """Names the leaves: dots part a path, unless what is before them is a feature itself."""
+    found: dict[str, str] = {}
+    for name in names:
+        parts = name.split(".")
+        within = any(".".join(parts[:depth]) in names for depth in range(1, len(parts)))
+        path = [name] if within else parts
+        found[name] = "reward" if name == REWARD else "/".join(map(component, path))
+    for leaf in found.values():
+        if leaf in ("terminated", "truncated") or list(found.values()).count(leaf) > 1:
+            raise FormatError(
+                f"Two features would be the leaf `{leaf}`: {list(names)}. Leave one out with `skip=`."
+            )
+    return found
+
+
+def _zero(meta: Meta, name: str, plan: Plan) -> NpArray:
+    feature = meta.features[name]
+    shape = tuple(feature["shape"])
+    if feature["dtype"] == "image":
+        first = shape[0] in (1, 3, 4) and shape[-1] not in (1, 3, 4)
+        return np.zeros((*shape[1:], shape[0]) if first else shape, np.uint8)
+    dtype = plan.dtypes.get(plan.leaves[name]) or np.dtype(feature["dtype"])
+    return np.zeros(() if shape == (1,) else shape, dtype)
+
+
+def _episodes(meta: Meta, plan: Plan) -> Iterator[Recorded]:
+    for frames in frames_of(meta, [*plan.leaves, *plan.texts]):
+        yield _episode(meta, plan, frames)
+
+
+def _episode(meta: Meta, plan: Plan, frames: Frames) -> Recorded:
+    steps = {leaf: _rows(frames, name, leaf, plan) for name, leaf in plan.leaves.items()}
+    length = frames.entry.length
+    over = bool(plan.ends and frames.values[DONE][-1])
+    success = bool(over and plan.ends == "success" and frames.values[SUCCESS][-1])
+    terminated = success if plan.ends == "success" else over and plan.ends == "terminated"
+    truncated = over and not terminated
+    for flag, value in (("terminated", terminated), ("truncated", truncated)):
+        steps[flag] = np.zeros(length, np.bool_)
+        steps[flag][-1:] = value
+    tasks = frames.entry.tasks
+    attributes: dict[str, Any] = {name: frames.values[name][0] for name in plan.texts}
+    attributes |= {"task": tasks[0]} if len(tasks) == 1 else {"tasks": list(tasks)} if tasks else {}
+    splits = _splits(meta, frames.entry.index)
+    if splits:
+        attributes["split"] = splits
+    return Recorded(steps, terminated, truncated, None, {"episode_index": frames.entry.index}, attributes)
+
+
+def _rows(frames: Frames, name: str, leaf: str, plan: Plan) -> NpArray:
+    values = frames.values[name]
+    if leaf not in plan.dtypes:
+        return values
+    return np.array([text.encode() for text in values], plan.dtypes[leaf])
+
+
+def _splits(meta: Meta, index: int) -> str | None:
+    """The split of an episode, where there are several."""
+    splits = meta.info.get("splits") or {}
+    for name, span in splits.items() if len(splits) > 1 else ():
+        start, _, stop = str(span).partition(":")
+        if start.isdecimal() and stop.isdecimal() and int(start) <= index < int(stop):
+            return str(name)
+    return None
