@@ -13,20 +13,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import numpy as np
-
 from .arrays import ArraySpec
 from .checksum import crc32c
-from .dtypes import NpArray
+from .counting import Told, counted
 from .errors import CorruptionError, FormatError, StrongbaxError
 from .flips import flipped_bit
-from .log import DIRECTORY, file_numbers
-from .log_scan import Found, scan_log
 from .roles import find_roles
 from .root import FILE, Root, read_root
 from .running import begin
-from .salvage_table import Notes, read_array
-from .schema import ATTRIBUTES, ATTRIBUTES_STOP, COLUMNS, Leaf, Schema
+from .salvage_table import Notes
+from .schema import COLUMNS, Leaf, Schema
 from .schema_copy import GROUP, read_schema
 from .tree import Tree
 
@@ -35,8 +31,8 @@ _DAMAGED = re.compile(rb'"crc32c": "(.{8})"', re.DOTALL)
 _BLANK = b'"crc32c": "00000000"'
 
 
-def any_root(path: Path, notes: Notes) -> tuple[Root, bool]:
-    """Gives a vault's root, as it stands or made anew, and whether it was made anew from other files.
+def any_root(path: Path, notes: Notes) -> Told:
+    """Gives a vault's root, as it stands or made anew.
 
     Args:
       path: folder of the vault.
@@ -47,7 +43,7 @@ def any_root(path: Path, notes: Notes) -> tuple[Root, bool]:
       CorruptionError: if nothing tells what the vault holds.
     """
     try:
-        return read_root(path), False
+        return Told(read_root(path))
     except FormatError as error:
         if not (path / GROUP).is_dir() or _is_whole(path):
             raise
@@ -59,14 +55,14 @@ def any_root(path: Path, notes: Notes) -> tuple[Root, bool]:
     turned = _turned_back(path)
     if turned is not None:
         notes.mended.append("The root zarr.json had one flipped bit; its checksum tells which.")
-        return turned, False
+        return Told(turned)
     schema, attributes, sure = _schema(path, damage)
     notes.mended.append("The root zarr.json is lost; it was made anew from shards, log and other documents.")
     notes.lost.append("The card, and where gaps are, stood in the root only.")
     if not sure:
         notes.lost.append("Containers of a step, attributes, and roles of unusual names stood there only.")
     root = Root(schema, begin(schema), attributes=attributes)
-    return _counted(path, root, notes, sure=sure), True
+    return counted(path, root, notes, sure=sure)
 
 
 def _is_whole(path: Path) -> bool:
@@ -190,93 +186,3 @@ def _nested(names: tuple[str, ...]) -> Any:
         return {"kind": "dict", "children": [[key, shape(child)] for key, child in node.items()]}
 
     return shape(nested)
-
-
-def _counted(path: Path, root: Root, notes: Notes, *, sure: bool) -> Root:
-    """Finds out how much the shards hold.
-
-    Where the log has records they begin at most where the shards end. Else the arrays' documents say what was
-    there when the vault was last closed; behind that, a block that another follows is full, and of the last
-    one as much counts as episodes say.
-    """
-    log, numbers = scan_log(path, root.schema, 0), file_numbers(path / DIRECTORY)
-    if not sure and (log.records or log.broken):
-        notes.lost.append("The log's records cannot be told apart without the root.")
-        log = Found((), ())
-    length, episodes = _closed(path, root.schema)
-    if log.records:
-        length = max(length, log.records[0].row)
-    else:
-        length = max(length, root.schema.block * (_blocks(path, root.schema) - 1))
-    table = _Sealed(path, root)
-    if not log.records:
-        length = max(length, table.stop(root.schema.block * _blocks(path, root.schema)))
-    episodes, size = table.count(length, episodes)
-    return replace(
-        root,
-        length=length,
-        committed=max([length, *(record.stop for record in log.records[-1:])]),
-        episodes=episodes,
-        attribute_bytes=size,
-        log=0 if log.records else 1 + max([-1, *numbers]),
-        sequence=log.records[0].sequence if log.records else 0,
-    )
-
-
-def _closed(path: Path, schema: Schema) -> tuple[int, int]:
-    """Gives the steps and episodes that were there when the vault was last closed."""
-    found: dict[int, list[int]] = {0: [], 1: []}
-    for array in schema.arrays():
-        try:
-            document = json.loads((path / array.path / FILE).read_bytes())
-            spec = ArraySpec.from_dict(array.path, document)
-        except (OSError, ValueError, LookupError, TypeError):
-            continue
-        if spec.grown(0) == array and array.path != f"episodes/{ATTRIBUTES}":
-            found[array.axis].append(spec.shape[array.axis])
-    return min(found[1], default=0), min(found[0], default=0)
-
-
-def _blocks(path: Path, schema: Schema) -> int:
-    """Counts the blocks of which every leaf has a shard, from the first on."""
-    arrays = [schema.step_array(leaf) for leaf in schema.leaves]
-    arrays = [array for array in arrays if 0 not in (*array.shape[:1], *array.tail)]
-    block = 0
-    while arrays and all((path / array.path / array.key(block)).exists() for array in arrays):
-        block += 1
-    return block
-
-
-class _Sealed:
-    """The sealed episode table without knowing how many rows count.
-
-    No text of attributes is empty, so where the texts end rises; what was never written is zeros.
-    """
-
-    def __init__(self, path: Path, root: Root) -> None:
-        arrays = root.schema.column_arrays()
-        shards = len(list((path / "episodes" / ATTRIBUTES_STOP).glob("c.*")))
-        self._most = shards * arrays[ATTRIBUTES_STOP].rows
-
-        def column(name: str) -> tuple[NpArray, NpArray]:
-            return read_array(path, arrays[name].grown(self._most), Notes())
-
-        (start, _), (length, _) = column("start"), column("length")
-        self._text_stops, self._known = column(ATTRIBUTES_STOP)
-        self._stops = start + length
-        self._rises = self._known & (np.diff(self._text_stops, prepend=0) > 0)
-
-    def stop(self, most: int) -> int:
-        """Gives where the last episode ends, of those that end at `most` or before."""
-        held = self._stops[: _true(self._rises & (self._stops <= most))]
-        return int(held.max(initial=0))
-
-    def count(self, length: int, closed: int) -> tuple[int, int]:
-        """Gives the episodes of `length` steps, `closed` at least, and the bytes of their attributes."""
-        count = max(_true(self._rises & (self._stops <= length)), min(closed, self._most))
-        return count, int(self._text_stops[:count].max(initial=0))
-
-
-def _true(mask: NpArray) -> int:
-    """Counts how many are true before the first that is not."""
-    return len(mask) if mask.all() else int(np.argmin(mask))

@@ -122,9 +122,9 @@ def _kept(path: Path) -> Path:
 
 def _repair(path: Path, kept: Path, problems: list[str]) -> Repair:
     notes = Notes()
-    root, rebuilt = any_root(path, notes)
+    told = any_root(path, notes)
     with storage_errors(path, "repair"), aside(path, _DOING) as links, aside(path, _DOING) as folder:
-        found = salvage(mirror(path, links, root, notes), root, notes, rebuilt=rebuilt)
+        found = salvage(mirror(path, links, told.root, notes), told, notes)
         build(folder, found)
         wrong = verify(folder).problems
         if wrong:

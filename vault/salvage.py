@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .counting import Told
 from .dtypes import NpArray
 from .episodes import Rows, join_rows
 from .log_scan import Found, scan_log
@@ -60,6 +61,7 @@ class Salvage:
       ids: int64 [E], ids of all episodes that are known.
       whole: bool [E], which of them lost nothing that they cannot do without.
       running: the episodes that run where what is left ends.
+      all_known: whether no episode is missing in the tables.
     """
 
     path: Path
@@ -72,6 +74,7 @@ class Salvage:
     ids: NpArray
     whole: NpArray
     running: Running
+    all_known: bool = True
 
     @property
     def length(self) -> int:
@@ -84,7 +87,7 @@ class Salvage:
         between = [run for run in self.missing if run[0] < self.length]
         between += self.log.jumps(self.root.sequence)
         lost = [loss for loss in self.notes.losses if loss.array.startswith("steps/")]
-        return not between and not lost and bool(self.whole.all())
+        return self.all_known and not between and not lost and bool(self.whole.all())
 
     def rows(self) -> Rows:
         """Gives all episodes that are known, with the columns that are."""
@@ -112,15 +115,15 @@ class Salvage:
         ]
 
 
-def salvage(path: Path, root: Root, notes: Notes, *, rebuilt: bool = False) -> Salvage:
+def salvage(path: Path, told: Told, notes: Notes) -> Salvage:
     """Looks at everything in a vault and keeps what is whole.
 
     Args:
       path: folder of the vault.
-      root: as it stands, or made anew.
+      told: its root, as it stands or made anew.
       notes: grows.
-      rebuilt: whether the root was made anew, so that it does not know what runs.
     """
+    root = told.root
     log = scan_log(path, root.schema, root.log)
     missing = log.missing(root.length, root.committed)
     notes.lost += [
@@ -146,8 +149,16 @@ def salvage(path: Path, root: Root, notes: Notes, *, rebuilt: bool = False) -> S
     sealed = found.whole[: root.episodes]
     find_values(table, root, steps, sealed, notes)
     found.whole[: root.episodes] = sealed
-    if (rebuilt or root.committed > found.length) and not newest:
+    if not told.ends and not newest:
+        found.running = begin(root.schema, found.length)
+    elif (told.anew or root.committed > found.length) and not newest:
         found.running = running_at(found, steps, found.length)
+    unknown = np.setdiff1d(np.arange(int(ids.max(initial=-1)) + 1), ids)
+    if len(unknown):
+        notes.lost.append(
+            f"The episodes {unknown[0]} to {unknown[-1]} are lost: nothing tells where they lie."
+        )
+    found.all_known = told.ends and not len(unknown)
     return found
 
 

@@ -264,6 +264,44 @@ def test_a_damaged_root_is_made_anew(case, name, how):
     assert bool(report.lost) == (how in ("missing", "empty", "cut"))
 
 
+def test_a_root_and_the_ends_of_texts_lost(case):
+    """Where the root and a column are lost together, other columns tell which episodes there were."""
+    path, contents = case("closed")
+    (path / "zarr.json").unlink()
+    shutil.rmtree(path / "episodes/attributes_stop")
+    repair(path)
+    vault = Vault.open(path)
+    assert vault.verify().problems == []
+    same_as_built(vault, contents, range(5), finals=False)
+
+
+def test_a_root_and_the_episodes_lost(case):
+    """Where nothing tells where episodes ended, none is made up of steps of several."""
+    path, _ = case("closed")
+    (path / "zarr.json").unlink()
+    for column in ("start", "length", "attributes_stop"):
+        shutil.rmtree(path / "episodes" / column)
+    report = repair(path)
+    assert any("episodes ended" in lost for lost in report.lost)
+    vault = Vault.open(path)
+    assert vault.verify().problems == []
+    assert (len(vault), len(vault.open_episodes)) == (0, 0)
+
+
+def test_a_root_and_a_record_lost(tmp_path):
+    """Where the root and the log's first record are lost, what no shard holds is not taken for steps."""
+    contents = build(tmp_path / "a", (5, 6, 1, 1, 2), close=False, seal_after=1)
+    (log,) = (log for log in (tmp_path / "a/log").glob("*.log") if log.stat().st_size)
+    assert len(records(log)) == 3
+    log.write_bytes(log.read_bytes()[records(log)[1][0] :])
+    (tmp_path / "a/zarr.json").unlink()
+    report = repair(tmp_path / "a")
+    assert "Steps 11 to 11 of each stream, which the log held, are lost." in report.lost
+    vault = Vault.open(tmp_path / "a")
+    assert vault.verify().problems == []
+    same_as_built(vault, contents, [0, 1, 3, 4])
+
+
 @pytest.mark.parametrize("name", ["episodes", "streams"])
 def test_an_old_vault_without_a_copy_of_its_schema(tmp_path, name):
     """Of a vault that an older version made the arrays' documents tell what the shards hold."""
