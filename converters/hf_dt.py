@@ -177,12 +177,13 @@ def _look(files: Sequence[Path], fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _batches(files: Sequence[Path], columns: list[str]) -> Iterator[tuple[Path, Any]]:
+    damaged = (OSError, arrow().ArrowInvalid)
     for file in files:
         opened = _open(file)
         try:
             for batch in opened.iter_batches(batch_size=_TRAJECTORIES, columns=columns):
                 yield file, batch
-        except (OSError, arrow().ArrowInvalid) as error:
+        except damaged as error:
             raise FormatError(
                 f"{file} cannot be read: {error}. It is damaged; fetch or copy it again."
             ) from error

@@ -69,13 +69,11 @@ def frames_of(meta: Meta, columns: Sequence[str]) -> Iterator[Frames]:
             count -= entry.length
             held = rows.slice(entry.length).to_batches() if count else []
         if count or next(batches, None) is not None:
-            raise FormatError(
-                f"{file} has more frames than its episodes {[e.index for e in entries][:5]}… are long."
-            )
+            raise FormatError(f"{file} has more frames than its {len(entries)} episodes are long.")
 
 
 def _batches(file: Path, names: list[str]) -> Iterator[Any]:
-    parquet = arrow("pyarrow.parquet")
+    parquet, damaged = arrow("pyarrow.parquet"), (OSError, arrow().ArrowInvalid)
     try:
         opened = parquet.ParquetFile(file)
         missing = [name for name in names if name not in opened.schema_arrow.names]
@@ -84,7 +82,7 @@ def _batches(file: Path, names: list[str]) -> Iterator[Any]:
                 f"{file} has no column `{missing[0]}`; it has {', '.join(opened.schema_arrow.names)}."
             )
         yield from opened.iter_batches(batch_size=_FRAMES, columns=names)
-    except (OSError, arrow().ArrowInvalid) as error:
+    except damaged as error:
         raise FormatError(f"{file} cannot be read as Parquet: {error}. Fetch or copy it again.") from error
 
 
