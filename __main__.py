@@ -1,7 +1,7 @@
 """The command line's door: a command reads its arguments, calls the library, shows the answer.
 
-Exit codes: 0 all is well; 1 `verify` found a problem, or `repair` could not keep everything; 2 the input is
-wrong, said in one line.
+Exit codes: 0 all is well; 1 `verify` found a problem, `repair` could not keep everything, `describe --check`
+found something missing; 2 the input is wrong, said in one line.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
-from .datasets import console, converting, fetching, keeping
+from .datasets import console, converting, describing, fetching, keeping
 
 if TYPE_CHECKING:
     from .vault import Vault
@@ -35,6 +35,7 @@ app.add_typer(listing, name="list")
 converting.add_to(app)
 keeping.add_to(app)
 fetching.add_to(app)
+describing.add_to(app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 

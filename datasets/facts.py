@@ -122,7 +122,8 @@ def episode_summary(table: "EpisodeTable") -> dict[str, Any]:
       an agent is summed over them.
     """
     ended = table["terminated"] | table["truncated"]
-    returns = table["return"].reshape(len(table), -1).sum(axis=1)
+    returns = table["return"]
+    returns = returns.sum(axis=tuple(range(1, returns.ndim)))
     return {
         "terminated": int(table["terminated"].sum()),
         "truncated": int(table["truncated"].sum()),
