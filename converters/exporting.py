@@ -22,6 +22,7 @@ from . import (
     minari_out,
     ogbench,
     ogbench_out,
+    plain_npz,
     rlds,
     rlds_out,
     robomimic,
@@ -80,6 +81,7 @@ WRITERS: tuple[Writer, ...] = (
     Writer(rlds.NAME, "RLDS (TFDS)", rlds_out.write, rlds_out.OPTIONS),
     Writer(torchrl.NAME, "TorchRL (TensorDict)", torchrl_out.write, torchrl_out.OPTIONS),
     Writer(flashbax.NAME, "Flashbax Vault", flashbax_out.write, flashbax_out.OPTIONS),
+    Writer(plain_npz.NAME, "plain .npz", plain_npz.write, plain_npz.OUT_OPTIONS),
 )
 
 

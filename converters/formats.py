@@ -15,12 +15,15 @@ from . import (
     dsrl,
     flashbax,
     hf_dt,
+    imitation,
     lerobot,
     minari,
     neorl,
     ogbench,
+    plain_npz,
     rlds,
     robomimic,
+    stable_baselines,
     torchrl,
 )
 from .source import Source
@@ -59,6 +62,15 @@ FORMATS = (
     Format(dqn_replay.NAME, "DQN Replay (Dopamine)", dqn_replay.detect, dqn_replay.read, dqn_replay.OPTIONS),
     Format(torchrl.NAME, "TorchRL (TensorDict)", torchrl.detect, torchrl.read, torchrl.OPTIONS),
     Format(flashbax.NAME, "Flashbax Vault", flashbax.detect, flashbax.read, flashbax.OPTIONS),
+    Format(imitation.NAME, "imitation", imitation.detect, imitation.read, imitation.OPTIONS),
+    Format(
+        stable_baselines.NAME,
+        "Stable Baselines",
+        stable_baselines.detect,
+        stable_baselines.read,
+        stable_baselines.OPTIONS,
+    ),
+    Format(plain_npz.NAME, "plain .npz", plain_npz.detect, plain_npz.read, plain_npz.OPTIONS),
 )
 
 

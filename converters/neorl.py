@@ -14,7 +14,7 @@ An episode ends where `done` or `truncated` is set or the index says so. What fo
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from .npy import Column
 from .npz import columns_of, is_npz, read_array, read_rows, require_rows
 from .recorded import Recorded, blocks_of
 from .source import Source
-from .trajectories import flags_of, trajectories
+from .trajectories import cut_at, flags_of
 
 if TYPE_CHECKING:
     from ..datasets.entry import DatasetEntry
@@ -209,9 +209,9 @@ def _episodes(layout: Layout, horizon: int | None, *, kept: bool) -> Iterator[Re
     last = np.zeros(len(layout.done), np.bool_)
     last[layout.stops - 1] = True
     start = 0
-    with_ends = _numbered(read_rows(layout.path, layout.columns, layout.leaves, rows), last)
-    for number, (found, ended) in enumerate(trajectories(with_ends, lambda block: block["last"])):
-        stop = start + len(found["last"])
+    blocks = read_rows(layout.path, layout.columns, layout.leaves, rows)
+    for number, (found, ended) in enumerate(cut_at(blocks, last)):
+        stop = start + len(found["obs"])
         steps = {
             _leaf(key): found[key].reshape(stop - start, *_shape(key, c)) for key, c in layout.leaves.items()
         }
@@ -227,14 +227,6 @@ def _episodes(layout: Layout, horizon: int | None, *, kept: bool) -> Iterator[Re
             truncated=bool(truncated[-1]),
             final=final,
         )
-        start = stop
-
-
-def _numbered(blocks: Iterator[dict[str, NpArray]], last: NpArray) -> Iterator[dict[str, Any]]:
-    start = 0
-    for block in blocks:
-        stop = start + len(block["obs"])
-        yield block | {"last": last[start:stop]}
         start = stop
 
 

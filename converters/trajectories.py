@@ -9,6 +9,8 @@ from ..vault.errors import FormatError
 
 Rows = Mapping[str, NpArray]
 
+_LAST = "\0last"  # beside the leaves, whose names have no such letter
+
 
 def trajectories(blocks: Iterable[Rows], over: Callable[[Rows], NpArray]) -> Iterator[tuple[Rows, bool]]:
     """Yields the rows of each trajectory, and whether it has an end of its own.
@@ -35,6 +37,30 @@ def trajectories(blocks: Iterable[Rows], over: Callable[[Rows], NpArray]) -> Ite
             held.append(rest)
     if held:
         yield _join(held), False
+
+
+def cut_at(blocks: Iterable[Rows], last: NpArray) -> Iterator[tuple[Rows, bool]]:
+    """Yields the rows of each trajectory, and whether it has an end, where the ends are known before.
+
+    Args:
+      blocks: consecutive rows, leaves `[n, ...]` by name.
+      last: which of all rows are the last of a trajectory, bool `[N]`.
+
+    Example:
+      >>> blocks = [{"x": np.array([1, 2])}, {"x": np.array([3, 4])}]
+      >>> [rows["x"].tolist() for rows, _ in cut_at(blocks, np.array([0, 0, 1, 0], bool))]
+      [[1, 2, 3], [4]]
+    """
+
+    def marked() -> Iterator[Rows]:
+        start = 0
+        for block in blocks:
+            stop = start + len(next(iter(block.values())))
+            yield {**block, _LAST: last[start:stop]}
+            start = stop
+
+    for rows, ended in trajectories(marked(), lambda block: block[_LAST]):
+        yield {name: values for name, values in rows.items() if name != _LAST}, ended
 
 
 def _part(rows: Rows, start: int, stop: int | None) -> Rows:

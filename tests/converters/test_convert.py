@@ -196,7 +196,7 @@ def test_arguments_that_fit_nothing_are_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="`horizn` is no option of the format d4rl; it has `horizon`"):
         convert(path, tmp_path / "v", horizn=10)
     (tmp_path / "text").write_text("hello")
-    with pytest.raises(FormatError, match=r"text is in none of the formats .*\(d4rl\)"):
+    with pytest.raises(FormatError, match=r"text is in none of the formats .*\(.*d4rl.*\)"):
         convert(tmp_path / "text", tmp_path / "v")
     with pytest.raises(FormatError, match="does not begin like one"):
         convert(tmp_path / "text", tmp_path / "v", format="d4rl")
