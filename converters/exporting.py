@@ -14,6 +14,8 @@ from typing import Any
 from ..vault.contents import Contents
 from ..vault.errors import AlreadyExistsError
 from . import (
+    d3rlpy,
+    d3rlpy_out,
     d4rl_layout,
     d4rl_out,
     flashbax,
@@ -74,6 +76,7 @@ class ExportReport:
 
 
 WRITERS: tuple[Writer, ...] = (
+    Writer(d3rlpy.NAME, "d3rlpy", d3rlpy_out.write, d3rlpy_out.OPTIONS),
     Writer(d4rl_layout.NAME, "D4RL HDF5", d4rl_out.write, d4rl_out.OPTIONS),
     Writer(minari.NAME, "Minari", minari_out.write, minari_out.OPTIONS),
     Writer(robomimic.NAME, "robomimic", robomimic_out.write, robomimic_out.OPTIONS),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..vault.errors import FormatError
 from . import (
+    d3rlpy,
     d4rl,
     d4rl_layout,
     dqn_replay,
@@ -50,6 +51,7 @@ class Format:
 
 
 FORMATS = (
+    Format(d3rlpy.NAME, "d3rlpy", d3rlpy.detect, d3rlpy.read, d3rlpy.OPTIONS),
     Format(dsrl.NAME, "DSRL", dsrl.detect, dsrl.read, dsrl.OPTIONS),
     Format(robomimic.NAME, "robomimic, robosuite", robomimic.detect, robomimic.read, robomimic.OPTIONS),
     Format(minari.NAME, "Minari", minari.detect, minari.read, minari.OPTIONS),
