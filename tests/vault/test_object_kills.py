@@ -79,9 +79,9 @@ def check(url: str, storage: Any, writers: list[int], *, deep: bool = False) -> 
 def kill_often(url: str, storage: Any, times: int, seed: int) -> int:
     """Kills a writer again and again; gives how many kills came while it wrote."""
     chance, amid = random.Random(seed), 0
-    main(url, storage, 64, 0, -1)
+    main(url, storage, 16, 0, -1)
     for _ in range(times):
-        writer = Writer(url, storage, 64, 10_000, 0)
+        writer = Writer(url, storage, 16, 10_000, 0)
         writer.begin()
         writer.listen(chance.uniform(0, 0.4))
         acked = writer.end(kill=True)
@@ -117,7 +117,7 @@ def test_two_writers_at_once_lose_and_double_nothing(s3):
 @pytest.mark.heavy
 def test_many_kills(s3):
     """As above, many times; some kills come between the store's commit and the writer's hearing of it."""
-    kill_often(*s3, times=40, seed=1)
+    kill_often(*s3, times=25, seed=1)
 
 
 @pytest.mark.heavy
