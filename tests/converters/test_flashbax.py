@@ -140,6 +140,45 @@ def test_flashbax_reads_what_is_written(tmp_path: Path, monkeypatch: pytest.Monk
         np.testing.assert_array_equal(np.asarray(experience[name]), values, strict=True)
 
 
+@pytest.mark.heavy
+@pytest.mark.filterwarnings("ignore")
+def test_what_flashbax_writes_of_many_streams_arrives(tmp_path: Path):
+    """Its own Vault, of three streams of two agents, written as a ring goes round, gives every step."""
+    flashbax_itself = pytest.importorskip("flashbax", reason="flashbax is not installed")
+    theirs = pytest.importorskip("flashbax.vault", reason="flashbax is not installed")
+    buffer = flashbax_itself.make_trajectory_buffer(
+        max_length_time_axis=50,
+        min_length_time_axis=1,
+        sample_batch_size=1,
+        add_batch_size=3,
+        sample_sequence_length=1,
+        period=1,
+    )
+    rng = np.random.default_rng(0)
+    steps = [
+        {
+            "observation": rng.normal(size=(3, 20, 2, 4)).astype(np.float32),
+            "reward": rng.normal(size=(3, 20, 2)).astype(np.float32),
+            "terminal": np.broadcast_to(np.arange(20)[None, :, None] == 7, (3, 20, 2)),
+            "infos": {"s": rng.integers(0, 9, (3, 20)).astype(np.int32)},
+        }
+        for _ in range(4)
+    ]
+    step = {"observation": np.zeros((2, 4), np.float32), "reward": np.zeros(2, np.float32)}
+    state = buffer.init(step | {"terminal": np.zeros(2, np.bool_), "infos": {"s": np.int32(0)}})
+    vault = theirs.Vault("x", state.experience, rel_dir=str(tmp_path), vault_uid="u", metadata={"env": "y"})
+    for part in steps:
+        state = buffer.add(state, part)
+        vault.write(state)
+    convert(tmp_path / "x" / "u", tmp_path / "v")
+    with Vault.open(tmp_path / "v") as ours:
+        rows = ours.read_numpy(leaves=ours.leaves)
+        assert ours.episodes["length"].tolist() == [8, 20, 20, 20, 12] * 3
+        for leaf, key in [("observation", "observation"), ("reward", "reward"), ("terminated", "terminal")]:
+            wanted = np.concatenate([part[key] for part in steps], axis=1)
+            np.testing.assert_array_equal(rows[leaf][0], wanted.reshape(-1, *wanted.shape[2:]), strict=True)
+
+
 def test_what_cannot_be_held_is_said(tmp_path: Path):
     """Ends without flags are made leaves; texts, columns and what flags do not tell are named."""
     step = {"obs": np.float32(0), "text": np.zeros((), "U3")}
