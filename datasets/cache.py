@@ -9,9 +9,10 @@
 """
 
 import logging
+import shutil
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,9 +98,11 @@ def fetch_dataset(
     entry = find(name)
     root = datasets_path() if folder is None else Path(folder).expanduser()
     place = root / entry.id
-    if not _ready(place):
+    fetch = Incoming(entry, root, offline, tuple(mirrors), progress or _silence, patience or Patience())
+    if _ready(place):
+        _sweep(fetch.work)
+    else:
         _check_converter(entry)
-        fetch = Incoming(entry, root, offline, tuple(mirrors), progress or _silence, patience or Patience())
         if offline and not fetch.downloaded:
             raise StorageError(
                 f"{entry.id} is not in {str(root)!r}, and `offline` forbids to fetch it: "
@@ -108,7 +111,7 @@ def fetch_dataset(
             )
         with storage_errors(root, "make room in"):
             make_directories(fetch.work.parent)
-        with _turn(fetch.work.with_name(f"{fetch.work.name}.lock")):
+        with _turn(_lock_of(fetch.work)):
             if not _ready(place):
                 fetch.make(place)
     return place
@@ -143,6 +146,19 @@ def _check_converter(entry: DatasetEntry) -> None:
             f"{entry.id} is in the format {entry.format}, for which there is no converter yet; there are "
             f"{', '.join(names)}. Its files are at {', '.join(file.urls[0] for file in entry.files)}."
         )
+
+
+def _sweep(work: Path) -> None:
+    """Removes what a call left that was killed when the vault was already in its place."""
+    if work.exists():
+        with suppress(OSError):  # somebody is at it, or the cache is read-only
+            lock = Lock(_lock_of(work))
+            shutil.rmtree(work, ignore_errors=True)
+            lock.release()
+
+
+def _lock_of(work: Path) -> Path:
+    return work.with_name(f"{work.name}.lock")
 
 
 @contextmanager

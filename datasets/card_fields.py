@@ -1,5 +1,6 @@
 """The fields of a card: what each must be, and how a wrong one is told."""
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -98,10 +99,11 @@ def parse_score(name: str, value: object) -> float | None:
 def parse_environment(name: str, value: object) -> Mapping[str, Any] | None:
     """Returns the specification of an environment with its `kind`, or None.
 
-    Gymnasium's own specifications, which have an `entry_point`, say no kind: it is gymnasium.
+    Gymnasium's own specifications, which have an `entry_point`, say no kind: it is gymnasium. Others that say
+    none are custom. A text of JSON, as robomimic has it, is what it says.
 
     Raises:
-      ValueError: if it is no object, or of no kind that is known.
+      ValueError: if it is no object, or of a kind that is not known.
 
     Example:
       >>> parse_environment("env_spec", {"kind": "brax", "id": "ant"})
@@ -109,9 +111,10 @@ def parse_environment(name: str, value: object) -> Mapping[str, Any] | None:
     """
     if value is None:
         return None
-    spec = dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else {}
-    kind = spec.get("kind", "gymnasium" if "entry_point" in spec else None)
-    if kind not in KINDS:
+    said: Any = _said(value) if isinstance(value, str) else value
+    spec = dict(cast("Mapping[str, Any]", said)) if isinstance(said, Mapping) else {}
+    kind = spec.get("kind", "gymnasium" if "entry_point" in spec else "custom")
+    if not spec or kind not in KINDS:
         raise bad(name, f"an object whose `kind` is one of {', '.join(KINDS)}", value)
     return {"kind": kind} | spec
 
@@ -153,6 +156,13 @@ def parse_provenance(value: object) -> Mapping[str, Any] | None:
     if "sha256" in origin and not (isinstance(origin["sha256"], str) and _SHA256.fullmatch(origin["sha256"])):
         raise bad("provenance/sha256", "64 hexadecimal digits in lower case", origin["sha256"])
     return origin
+
+
+def _said(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _is_list(value: object) -> bool:

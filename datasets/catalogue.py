@@ -66,8 +66,14 @@ def recognise(*, file: str | None = None, sha256: str | None = None) -> tuple[Da
       ['D4RL/door/human-v1', 'D4RL/door/human-longhorizon-v1']
     """
     same = [e for e in entries() if sha256 is not None and e.sha256 == sha256]
-    same = same or [e for e in entries() if file is not None and any(f.path == file for f in e.files)]
+    same = same or _of_name(file)
     return tuple(sorted(same, key=lambda e: (not e.listed, e.id)))
+
+
+def _of_name(name: str | None) -> list[DatasetEntry]:
+    """The entries with a file of that name, unless different files have it: then it tells nothing."""
+    found = [(entry, file) for entry in entries() for file in entry.files if file.path == name]
+    return [entry for entry, _ in found] if len({file.urls for _, file in found}) == 1 else []
 
 
 def _load(file: Path) -> list[DatasetEntry]:

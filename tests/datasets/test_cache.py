@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import random
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from strongbax.datasets.download import Patience
 from strongbax.datasets.entry import DatasetEntry
 from strongbax.datasets.local import find_vaults
 from strongbax.datasets.published import PublishedFile
+from strongbax.vault import Vault
 from strongbax.vault.errors import (
     AlreadyExistsError,
     ClosedError,
@@ -220,23 +220,35 @@ def test_of_two_processes_one_fetches(web, entry, tmp_path):
     assert len(web.asked) == 1
 
 
-def test_a_kill_leaves_nothing_half_made(web, entry, tmp_path):
+MOMENTS = {
+    "while it is downloaded": ".fetching/*/file-v0/*.part",
+    "while it is converted": ".fetching/*/.vault.converting-*/vault/zarr.json",
+    "while it is verified": ".fetching/*/vault/zarr.json",
+    "when it is in its place": "Test/toy/file-v0/zarr.json",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+def test_a_kill_leaves_nothing_half_made(web, entry, tmp_path, moment):
     """Killed at any moment there is the whole vault or none; the call after it has it."""
-    chance = random.Random(0)
-    for _ in range(3):
-        child = start(entry, tmp_path)
-        assert child.stdout.readline() == "ready\n"
-        time.sleep(chance.uniform(0, 1.6))
-        child.kill()
-        child.communicate()
-        for path in find_vaults(tmp_path / "cache"):
-            with strongbax.Vault.open(path) as vault:
-                assert vault.num_steps == STEPS
-                assert vault.verify().problems == []
-    with load_dataset(entry.id, folder=tmp_path / "cache") as vault:
+    cache, deadline = tmp_path / "cache", time.monotonic() + 60
+    if moment.endswith(".part"):
+        web.plan = [f"cut={len(DATA) // 2}", "stall"]
+    child = start(entry, tmp_path)
+    while not list(cache.glob(moment)):
+        assert child.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.0005)
+    child.kill()
+    child.communicate()
+    for path in find_vaults(cache):
+        with Vault.open(path) as vault:
+            assert vault.num_steps == STEPS
+            assert vault.verify().problems == []
+    with load_dataset(entry.id, folder=cache) as vault:
         assert vault.num_steps == STEPS
-    work = tmp_path / "cache/.fetching/Test--toy--file-v0"
-    assert not work.exists()
+    assert web.sent < 2 * len(DATA)
+    assert not (cache / ".fetching/Test--toy--file-v0").exists()
 
 
 def test_fetch_on_the_command_line(web, entry, tmp_path, strongbax):

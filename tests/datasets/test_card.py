@@ -70,7 +70,8 @@ def test_a_card_survives_json():
         ("author", {"name": "Ada"}),
         ("author", ["Ada", 3]),
         ("env_spec", "Walk-v1"),
-        ("env_spec", {"id": "Walk-v1"}),
+        ("env_spec", {}),
+        ("env_spec", "[1]"),
         ("env_spec", {"kind": "unity"}),
         ("horizon", 0),
         ("horizon", True),
@@ -110,6 +111,10 @@ def test_gymnasiums_own_specifications_are_known():
     """Minari's `env_spec`, which says no kind, is Gymnasium's by its entry point."""
     spec = {"id": "Hopper-v5", "entry_point": "gymnasium.envs.mujoco.hopper_v5:HopperEnv"}
     assert Card.from_dict({"env_spec": spec}).env_spec == {"kind": "gymnasium"} | spec
+    assert Card.from_dict({"env_spec": '{"env_name": "Lift"}'}).env_spec == {
+        "kind": "custom",
+        "env_name": "Lift",
+    }
 
 
 def test_every_datasets_facts_make_a_card():

@@ -24,6 +24,7 @@ COUNTS = {
     "NeoRL": 184,
     "NeoRL2": 16,
     "d3rlpy": 4,
+    "robomimic": 29,
 }
 
 
@@ -90,7 +91,7 @@ def test_the_schema_of_d4rl():
 
 def test_a_format_is_a_converters_or_known_to_have_none():
     """A misspelt format would be a dataset that nobody can load: each names a converter, or one to come."""
-    to_come = {"dsrl", "d3rlpy", "og-marl-zip"}
+    to_come = {"og-marl-zip"}
     named = {entry.format for entry in entries()}
     assert named - {form.name for form in FORMATS} <= to_come
 
@@ -113,8 +114,10 @@ def test_files_of_other_collections_are_where_their_makers_put_them():
 
 
 def test_one_name_for_two_files_is_never_recognised():
-    """Minari calls all its files alike: such a name recognises nothing."""
+    """Minari and robomimic call their files alike: such a name recognises nothing."""
     assert recognise(file="main_data.hdf5") == ()
+    assert recognise(file="low_dim_v15.hdf5") == ()
+    assert find("robomimic/can/mh/low_dim-v15").horizon == 500
 
 
 def test_a_file_has_one_address_and_one_checksum():
