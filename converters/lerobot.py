@@ -33,6 +33,7 @@ OPTIONS = ("done", "skip")
 COUNTERS = ("frame_index", "episode_index", "index")  # follow from where a frame stands
 TASK = "task_index"
 REWARD, DONE, SUCCESS = "next.reward", "next.done", "next.success"
+FLAGS = {"next.terminated": "terminated", "next.truncated": "truncated"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Plan:
       texts: columns that are one text an episode, an attribute.
       dtypes: of the leaves that are texts.
       ends: what a `next.done` in the last frame means: `terminated`, `truncated`, or `success` where
-        `next.success` decides; None where there is none.
+        `next.success` decides; `flags` where `next.terminated` and `next.truncated` say it; None where
+        there is none.
     """
 
     leaves: Mapping[str, str]
@@ -124,7 +126,8 @@ def _features(meta: Meta, skip: Sequence[str]) -> list[str]:
             f"{meta.path} has the videos {videos}, which are not decoded: a lossy stream of frames that are "
             f"found by their time. `skip={tuple(videos)!r}` converts everything else."
         )
-    return [name for name in meta.features if name not in skip and name not in COUNTERS]
+    left = (*skip, *COUNTERS, *meta.mark.get("derived", ()))
+    return [name for name in meta.features if name not in left]
 
 
 def _look(meta: Meta, names: Sequence[str], done: str | None) -> tuple[Plan, dict[str, Any]]:
@@ -145,11 +148,20 @@ def _look(meta: Meta, names: Sequence[str], done: str | None) -> tuple[Plan, dic
                 nan += int(np.isnan(values).sum())
         if TASK in wanted and TASK not in varying and not _same_task(meta, frames):
             varying.add(TASK)
-    constant = tuple(name for name in texts if name not in varying)
+    constant = tuple(
+        name for name in texts if name not in varying and name not in meta.mark.get("dtypes", {})
+    )
     left = {*constant} | ({TASK} - varying)
-    leaves = _leaves([name for name in names if name not in left])
-    dtypes = {leaves[name]: np.dtype(f"S{widths[name]}") for name in texts if name in leaves}
+    leaves = _leaves([name for name in names if name not in left], meta.mark.get("leaves", {}))
+    noted: Mapping[str, str] = meta.mark.get("dtypes", {})
+    dtypes = {
+        leaves[name]: np.dtype(noted.get(name) or f"S{widths[name]}") for name in texts if name in leaves
+    }
     ends = None if DONE not in names else done or ("success" if SUCCESS in names else "terminated")
+    if set(FLAGS) <= set(names):
+        ends = "flags"
+        if done:
+            raise ValueError(f"`done` is for datasets without {' and '.join(FLAGS)}: {meta.path} has them.")
     facts = {
         "codebase_version": meta.version,
         "leaves": leaves,
@@ -171,16 +183,19 @@ def _same_task(meta: Meta, frames: Frames) -> bool:
     return frames.entry.tasks == (task,)
 
 
-def _leaves(names: Sequence[str]) -> dict[str, str]:
+def _leaves(names: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
     """Names the leaves: dots part a path, unless what is before them is a feature itself."""
     found: dict[str, str] = {}
+    own = {REWARD: "reward"} | (FLAGS if set(FLAGS) <= set(names) else {})
     for name in names:
         parts = name.split(".")
         within = any(".".join(parts[:depth]) in names for depth in range(1, len(parts)))
         path = [name] if within else parts
-        found[name] = "reward" if name == REWARD else "/".join(map(component, path))
-    for leaf in found.values():
-        if leaf in ("terminated", "truncated") or list(found.values()).count(leaf) > 1:
+        given = known.get(name) or own.get(name)
+        found[name] = given or "/".join(map(component, path))
+    for name, leaf in found.items():
+        taken = leaf in FLAGS.values() and name not in own
+        if taken or list(found.values()).count(leaf) > 1:
             raise FormatError(
                 f"Two features would be the leaf `{leaf}`: {list(names)}. Leave one out with `skip=`."
             )
@@ -205,11 +220,13 @@ def _episodes(meta: Meta, plan: Plan) -> Iterator[Recorded]:
 def _episode(meta: Meta, plan: Plan, frames: Frames) -> Recorded:
     steps = {leaf: _rows(frames, name, leaf, plan) for name, leaf in plan.leaves.items()}
     length = frames.entry.length
-    over = bool(plan.ends and frames.values[DONE][-1])
-    success = bool(over and plan.ends == "success" and frames.values[SUCCESS][-1])
-    terminated = success if plan.ends == "success" else over and plan.ends == "terminated"
-    truncated = over and not terminated
+    if plan.ends == "flags":
+        terminated, truncated = (bool(steps[flag][-1]) for flag in FLAGS.values())
+    else:
+        terminated, truncated = _ends(plan, frames)
     for flag, value in (("terminated", terminated), ("truncated", truncated)):
+        if flag in steps:
+            continue
         steps[flag] = np.zeros(length, np.bool_)
         steps[flag][-1:] = value
     tasks = frames.entry.tasks
@@ -221,11 +238,20 @@ def _episode(meta: Meta, plan: Plan, frames: Frames) -> Recorded:
     return Recorded(steps, terminated, truncated, None, {"episode_index": frames.entry.index}, attributes)
 
 
+def _ends(plan: Plan, frames: Frames) -> tuple[bool, bool]:
+    """What `next.done` in the last frame says: terminated, truncated, or neither."""
+    over = bool(plan.ends and frames.values[DONE][-1])
+    success = over and plan.ends == "success" and bool(frames.values[SUCCESS][-1])
+    terminated = success if plan.ends == "success" else over and plan.ends == "terminated"
+    return terminated, over and not terminated
+
+
 def _rows(frames: Frames, name: str, leaf: str, plan: Plan) -> NpArray:
     values = frames.values[name]
     if leaf not in plan.dtypes:
         return values
-    return np.array([text.encode() for text in values], plan.dtypes[leaf])
+    texts = values if plan.dtypes[leaf].kind == "U" else [text.encode() for text in values]
+    return np.array(list(texts), plan.dtypes[leaf])
 
 
 def _splits(meta: Meta, index: int) -> str | None:

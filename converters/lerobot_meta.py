@@ -17,6 +17,7 @@ from ..vault.errors import FormatError, NotFoundError
 from .arrow_columns import arrow
 
 INFO = "meta/info.json"
+MARK = "strongbax.json"  # beside it: what our own writer noted
 VERSIONS = ("v2.0", "v2.1", "v3.0")
 
 
@@ -47,6 +48,7 @@ class Meta:
       features: dtype and shape of each column, by its name, as `info.json` says.
       episodes: all, in the order of their numbers.
       tasks: the text of each task's number.
+      mark: what our own writer noted, or nothing.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class Meta:
     features: Mapping[str, Mapping[str, Any]]
     episodes: tuple[Entry, ...]
     tasks: Mapping[int, str]
+    mark: Mapping[str, Any]
 
     @property
     def version(self) -> str:
@@ -95,7 +98,9 @@ def read_meta(path: Path) -> Meta:
         ) from error
     entries.sort(key=lambda entry: entry.index)
     _check(path, info, entries)
-    return Meta(path, info, features, tuple(entries), tasks)
+    noted = path / "meta" / MARK
+    mark = _json(noted.read_text("utf-8"), noted) if noted.is_file() else {}
+    return Meta(path, info, features, tuple(entries), tasks, mark)
 
 
 def _entry(path: Path, info: Mapping[str, Any], row: Mapping[str, Any]) -> Entry:

@@ -7,7 +7,6 @@
 Where no final row is known, the last step is the last row, as in many datasets of Open X-Embodiment.
 """
 
-import io
 import json
 import re
 import zlib
@@ -21,7 +20,7 @@ import numpy as np
 from ..vault.contents import Contents
 from ..vault.dtypes import NpArray
 from ..vault.errors import CorruptionError
-from .extra import extra
+from .pictures import png_bytes
 from .readback import compare
 from .recorded import Recorded
 from .rlds import read
@@ -167,7 +166,8 @@ def _encode(feature: Feature, rows: NpArray) -> Values:
     if feature.dtype == TEXT:
         return [text.encode() if isinstance(text, str) else bytes(text) for text in rows.reshape(-1).tolist()]
     if feature.encoding == "image":
-        return [_png(row) for row in rows]
+        what = 'Writing images as PNG (and not with `images="zlib"`)'
+        return [png_bytes(row, what) for row in rows]
     if feature.encoding != "none":
         little = rows.astype(rows.dtype.newbyteorder("<"))
         packed = [row.tobytes() for row in little]
@@ -180,13 +180,6 @@ def _encode(feature: Feature, rows: NpArray) -> Values:
         if flat.dtype == np.uint64
         else flat.astype(np.int64)
     )
-
-
-def _png(pixels: NpArray) -> bytes:
-    image = extra("PIL.Image", "images", 'Writing images as PNG (and not with `images="zlib"`)')
-    file = io.BytesIO()
-    image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(file, "PNG")
-    return file.getvalue()
 
 
 def _meant(out: Standard, schema: Schema, *, final: bool) -> Iterator[Recorded]:
