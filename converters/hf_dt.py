@@ -79,6 +79,14 @@ def read(
       FormatError: if the files are not laid out so, now or while they are read.
       MissingExtraError: without PyArrow.
       ValueError: if `skip` names no column that can be spared.
+
+    Example:
+      >>> pa = arrow()
+      >>> rows = {"observations": [[[0.5], [1.5]]], "actions": [[[1.0], [2.0]]]}
+      >>> table = pa.table(rows | {"rewards": [[1.0, 1.0]], "dones": [[False, True]]})
+      >>> arrow("pyarrow.parquet").write_table(table, "one.parquet")
+      >>> [block.ends.terminated.tolist() for block in read(Path("one.parquet")).blocks(10)]
+      [[True]]
     """
     files = _files(path)
     if not files:

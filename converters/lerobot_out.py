@@ -57,6 +57,17 @@ def write(
       ValueError: if `fps` is not known, a leaf is missing, or has a name or dtype that LeRobot has not.
       MissingExtraError: without PyArrow, or for pictures without Pillow.
       CorruptionError: if what was written, read back, is not what was meant.
+
+    Example:
+      >>> from strongbax.vault.episodes import Episode
+      >>> from strongbax.vault.vault import Vault
+      >>> step = {"observation": np.zeros(2), "action": np.zeros(3)}
+      >>> vault = Vault.create("two.vault", steps=step)
+      >>> rows = {name: np.zeros((2, len(row))) for name, row in step.items()}
+      >>> _ = vault.append(Episode(rows, terminated=True, truncated=False))
+      >>> write(vault, Path("two"), lambda done, total: None, fps=10)
+      []
+      >>> vault.close()
     """
     out = standard(contents, needs=("observation", "action"))
     known = contents.attributes.get("lerobot")

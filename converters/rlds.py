@@ -66,6 +66,14 @@ def read(
       FormatError: if the dataset is not what TFDS writes, now or while it is read.
       MissingExtraError: for ArrayRecord and for images, without their libraries.
       ValueError: if an option does not fit.
+
+    Example:
+      >>> from strongbax.converters.exporting import export
+      >>> from strongbax.vault.view import example
+      >>> _ = export(example(lengths=[2, 3]), "toy", "rlds")
+      >>> source = read(Path("toy"))
+      >>> source.num_steps, source.facts["splits"]
+      (5, {'train': 2})
     """
     folder = open_folder(path, split)
     features = features_of(folder.features, folder.path / FEATURES, skip)

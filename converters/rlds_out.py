@@ -66,6 +66,13 @@ def write(
       ValueError: if an option is wrong, or TFDS has no feature for a leaf.
       MissingExtraError: for images in PNG, without Pillow.
       CorruptionError: if what was written, read back, is not what was meant.
+
+    Example:
+      >>> from strongbax.vault.view import example
+      >>> write(example(lengths=[2, 3]), Path("written"), lambda done, total: None)
+      []
+      >>> sorted(entry.name for entry in Path("written").iterdir())[-1]
+      'strongbax_dataset-train.tfrecord-00000-of-00001'
     """
     _check_options(name, version, split, images, shard_bytes)
     out = standard(contents, needs=())
