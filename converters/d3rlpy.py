@@ -58,6 +58,15 @@ def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:
 
     Raises:
       FormatError: if the file is not what d3rlpy's are, now or while it is read.
+
+    Example:
+      >>> import h5py
+      >>> with h5py.File("old.h5", "w") as file:
+      ...     for key in ("observations", "actions", "rewards"):
+      ...         file[key] = np.arange(4.0)
+      ...     file["terminals"], file["episode_terminals"] = [0, 0, 1, 0], [0, 0, 1, 0]
+      >>> [block.ends.stop.tolist() for block in read(Path("old.h5")).blocks(4)]
+      [[3, 4]]
     """
     del entry
     with hdf5.open_hdf5(path) as file:

@@ -60,6 +60,14 @@ def read(
     Raises:
       FormatError: if the file is not what DSRL's are, now or while it is read.
       ValueError: if `skip` names what is needed.
+
+    Example:
+      >>> import h5py
+      >>> with h5py.File("safe.hdf5", "w") as file:
+      ...     for key in KEYS:
+      ...         file[key] = np.arange(3) == 2 if key in ("terminals", "timeouts") else np.ones(3)
+      >>> [block.ends.columns["cost_return"].tolist() for block in read(Path("safe.hdf5")).blocks(2)]
+      [[], [3.0]]
     """
     with hdf5.open_hdf5(path) as file:
         keys = hdf5.datasets(file)

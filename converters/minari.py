@@ -59,10 +59,15 @@ def detect(path: Path) -> bool:
       False
     """
     folder = _folder(path)
-    if folder is None:
-        return False
-    metadata = _metadata_of(folder)
-    return "total_episodes" in metadata and ("data_format" in metadata or (folder / FILE).is_file())
+    try:
+        metadata = {} if folder is None else _metadata_of(folder)
+    except FormatError:
+        return False  # a file of that name, of somebody else's
+    return (
+        folder is not None
+        and "total_episodes" in metadata
+        and ("data_format" in metadata or (folder / FILE).is_file())
+    )
 
 
 def read(path: Path, entry: "DatasetEntry | None" = None, *, skip: Sequence[str] = ()) -> Source:
@@ -77,6 +82,17 @@ def read(path: Path, entry: "DatasetEntry | None" = None, *, skip: Sequence[str]
       FormatError: if the dataset is not what Minari's are, now or while it is read.
       MissingExtraError: without pyarrow where it is Arrow or Parquet, without Pillow where it holds JPEG.
       ValueError: if `skip` would leave out what is needed.
+
+    Example:
+      >>> import h5py
+      >>> with h5py.File("main_data.hdf5", "w") as file:
+      ...     file["episode_0/observations"], file["episode_0/actions"] = np.zeros((3, 4)), np.zeros(2)
+      ...     for key in ("rewards", "terminations", "truncations"):
+      ...         file[f"episode_0/{key}"] = np.zeros(2)
+      ...     file.attrs["total_episodes"] = 1
+      >>> source = read(Path("main_data.hdf5"))
+      >>> source.num_steps, source.finals
+      (2, ('observation',))
     """
     del entry
     for name in skip:

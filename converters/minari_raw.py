@@ -92,6 +92,10 @@ def flags(values: NpArray, where: str) -> NpArray:
 
     Raises:
       FormatError: if one is neither 0 nor 1.
+
+    Example:
+      >>> flags(np.array([0.0, 1.0]), "`terminations`").tolist()
+      [False, True]
     """
     bad = ~((values == 0) | (values == 1))
     if values.ndim != 1 or bad.any():

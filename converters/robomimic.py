@@ -70,6 +70,14 @@ def read(
 
     Raises:
       FormatError: if the file is not what robomimic's are, now or while it is read.
+
+    Example:
+      >>> import h5py
+      >>> with h5py.File("demo.hdf5", "w") as file:
+      ...     file["data/demo_1/actions"] = np.zeros((4, 2))
+      ...     file["data/demo_1/obs/eef"] = np.zeros((4, 3))
+      >>> sorted(read(Path("demo.hdf5")).example)
+      ['action', 'observation/eef']
     """
     del entry
     file = _File(path, (skip,) if isinstance(skip, str) else tuple(skip), keep_next_observation)

@@ -140,6 +140,8 @@ def test_the_folder_the_data_folder_and_the_file_are_recognised(tmp_path: Path):
     for path in (src, src / "data", src / "data/main_data.hdf5"):
         assert detect(path)
     assert not detect(tmp_path)
+    (tmp_path / "metadata.json").write_text("{")
+    assert not detect(tmp_path)
     facts = json.loads((src / "data/metadata.json").read_text())
     (src / "data/metadata.json").unlink()
     assert not detect(src)
