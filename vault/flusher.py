@@ -15,8 +15,8 @@ from . import history
 from .dtypes import NpArray
 from .episodes import Ends, Rows, join_rows
 from .following import Follower
-from .log import Record
 from .reader import Piece, Snapshot
+from .record import Record
 from .roles import next_leaves, read_flags
 from .root import Gap, Mark, Running
 from .running import advance, cut, stops_of

@@ -13,6 +13,7 @@ from . import log
 from .files import TEMPORARY, Lock, make_directories, refused, storage_errors
 from .files import replace as replace_file
 from .manifest import FILE as MANIFEST
+from .record import Record, encode
 from .root import FILE, LOCK, Root, document, read_root
 from .schema import BLOCK_BYTES
 from .store import STALE_LOCK
@@ -26,7 +27,7 @@ _logger = logging.getLogger(__name__)
 Ends: TypeAlias = dict[int, tuple[int, int]]  # of log files: the step and the sequence behind the last record
 
 
-def end_of(record: log.Record) -> tuple[int, int]:
+def end_of(record: Record) -> tuple[int, int]:
     """Says where a file ends whose last record this is."""
     return record.stop, record.sequence + 1
 
@@ -52,7 +53,7 @@ class Journal(Protocol):
         """Whether flushes of any size are records; otherwise those of a block or more go to shards."""
         ...
 
-    def read(self) -> tuple[Root, list[log.Record]]:
+    def read(self) -> tuple[Root, list[Record]]:
         """Reads the root, and what the log holds beyond the shards."""
         ...
 
@@ -76,7 +77,7 @@ class Journal(Protocol):
         """
         ...
 
-    def append(self, record: log.Record) -> None:
+    def append(self, record: Record) -> None:
         """Commits a record.
 
         Raises:
@@ -137,7 +138,7 @@ class FileJournal:
         self._log: log.LogFile | None = None
         self._replayed: log.Replay | None = None
 
-    def read(self) -> tuple[Root, list[log.Record]]:
+    def read(self) -> tuple[Root, list[Record]]:
         """Reads the root and the log."""
         root = read_root(self._path)
         self._schema, self._next, self._ends = root.schema, root.log, Ends()
@@ -167,9 +168,9 @@ class FileJournal:
     def check(self) -> None:
         """Does nothing: the lock is held."""
 
-    def append(self, record: log.Record) -> None:
+    def append(self, record: Record) -> None:
         """Appends a record and waits for the disk, once."""
-        parts = log.encode(record, self._schema)
+        parts = encode(record, self._schema)
         try:
             file = self._log or self._open()
             self._ends[file.number] = end_of(record)  # before it is there: a seal must not drop the file

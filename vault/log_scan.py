@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import CorruptionError
-from .log import DIRECTORY, MAGIC, Record, decode, file_name, file_numbers
+from .log import DIRECTORY, file_name, file_numbers
+from .record import MAGIC, Record, decode
 from .schema import Schema
 
 

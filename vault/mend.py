@@ -19,6 +19,7 @@ from .extras import copy, copy_others
 from .files import make_directories, write_new
 from .manifest import FILE as MANIFEST
 from .manifest import write_manifest
+from .record import encode
 from .resume import FOLDER as RESUME
 from .resume import file_of, load, numbers
 from .rewrite import Facts, Layout, write_out
@@ -75,7 +76,7 @@ def _keep(folder: Path, found: Salvage) -> None:
                 name = f"{array.path}/{array.key(shard)}"
                 copy(found.path / name, folder / name)
     if found.log.records and root.committed > root.length:
-        parts = [part for record in found.log.records for part in log.encode(record, root.schema)]
+        parts = [part for record in found.log.records for part in encode(record, root.schema)]
         write_new(folder / log.DIRECTORY / log.file_name(root.log), b"".join(parts))
 
 

@@ -26,6 +26,7 @@ from .errors import LockedError, StorageError
 from .journal import Ends, end_of, first_needed
 from .manifest import FILE as MANIFEST
 from .objects import ObjectPath, write_all
+from .record import HEADER, Record, encode
 from .root import FILE, LOCK, Root, document
 from .running import empty_rows
 from .tail import State
@@ -55,7 +56,7 @@ class ObjectJournal:
         self._lost: str | None = None
         self._mutex = threading.RLock()
 
-    def read(self) -> tuple[Root, list[log.Record]]:
+    def read(self) -> tuple[Root, list[Record]]:
         """Reads root and log as of one moment: the next number must be that of the writer before.
 
         Raises:
@@ -77,7 +78,7 @@ class ObjectJournal:
             return
         (self._path / MANIFEST).unlink()  # it will not hold any more
         files = [self._file(number) for number in self._older]
-        pending = [file.bucket.read(file.key, 0, log.HEADER.size) for file in files]
+        pending = [file.bucket.read(file.key, 0, HEADER.size) for file in files]
         for file, future in zip(files, pending, strict=True):
             try:
                 if not _is_claim_header(file.found(future)):
@@ -91,7 +92,7 @@ class ObjectJournal:
         none = [np.zeros((schema.streams, 0, *leaf.shape), leaf.dtype) for leaf in schema.leaves]
         leaves = dict(zip(schema.names, none, strict=True))
         number, length, episodes = state.sequence, state.length, state.episodes
-        record = log.Record(number, length, 0, episodes, leaves, rows, state.running, state.added, ())
+        record = Record(number, length, 0, episodes, leaves, rows, state.running, state.added, ())
         file, data = self._file(self._next), self._encode(record)
         self._create(file, data)
         check_create_only(file, data)
@@ -108,7 +109,7 @@ class ObjectJournal:
                 self._give_up()
             number += 1
 
-    def append(self, record: log.Record) -> None:
+    def append(self, record: Record) -> None:
         """Creates an object."""
         self._check_held()
         number, data = self._next, self._encode(record)
@@ -117,8 +118,8 @@ class ObjectJournal:
         self._create(self._file(number), data)
         self._next = number + 1
 
-    def _encode(self, record: log.Record) -> bytes:
-        header, *parts = log.encode(record, self._schema)
+    def _encode(self, record: Record) -> bytes:
+        header, *parts = encode(record, self._schema)
         signed = header[log.CHECKED : -_SESSION_BYTES] + self._session
         return b"".join([header[:4], struct.pack("<I", crc32c(signed)), signed, *parts])
 
@@ -128,7 +129,7 @@ class ObjectJournal:
             done = file.put_new(data)
         except StorageError:
             # An answer may be lost on its way, while the store has the object.
-            if _header(file) != data[: log.HEADER.size]:
+            if _header(file) != data[: HEADER.size]:
                 raise
             done = True
         if done:
@@ -136,7 +137,7 @@ class ObjectJournal:
         there = _header(file)
         if there is None or there[-_SESSION_BYTES:] != self._session:
             self._give_up()
-        elif there != data[: log.HEADER.size]:
+        elif there != data[: HEADER.size]:
             raise StorageError(
                 f"A flush of {str(self._path)!r} that had failed was committed after all, a moment ago. "
                 "Write again: it goes on behind that."
@@ -201,7 +202,7 @@ class ObjectJournal:
 
 def _header(file: ObjectPath) -> bytes | None:
     try:
-        return file.read_range(0, log.HEADER.size)
+        return file.read_range(0, HEADER.size)
     except FileNotFoundError:
         return None
 
@@ -220,10 +221,10 @@ def check_create_only(file: ObjectPath, data: bytes) -> None:
         )
 
 
-def _is_claim(record: log.Record) -> bool:
+def _is_claim(record: Record) -> bool:
     return record.steps == 0 and len(record.rows) == 0
 
 
 def _is_claim_header(header: bytes) -> bool:
-    _, _, _, _, steps, _, _, episodes, _ = log.HEADER.unpack(header)
+    _, _, _, _, steps, _, _, episodes, _ = HEADER.unpack(header)
     return steps == 0 and episodes == 0

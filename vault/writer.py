@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import log
 from .errors import ConflictError
 from .files import Lock, storage_errors
 from .journal import FileJournal, Journal
 from .location import Location
 from .object_journal import ObjectJournal
+from .record import Record
 from .seal import Seal, Sealed, blocks_of, split_rows
 from .tail import Block, State, Tail
 from .worker import Job, R, Worker
@@ -124,7 +124,7 @@ class Writer:
 
     # -- committing
 
-    def commit(self, flush: log.Record) -> None:
+    def commit(self, flush: Record) -> None:
         """Makes a flush durable, whole or not at all.
 
         Raises:
@@ -135,7 +135,7 @@ class Writer:
         self._commit(flush)
         self._sure = True
 
-    def _commit(self, flush: log.Record) -> None:
+    def _commit(self, flush: Record) -> None:
         if flush.row != self.state.length:
             raise ConflictError(
                 f"A flush from step {flush.row} on cannot follow step {self.state.length}: one before it "
@@ -154,7 +154,7 @@ class Writer:
         if full:
             self._seal_in_background(full)
 
-    def _accept(self, record: log.Record) -> None:
+    def _accept(self, record: Record) -> None:
         """Takes a durable record into memory; what is sealed of it is passed over."""
         after = State(
             record.stop,
@@ -172,7 +172,7 @@ class Writer:
         if after.sequence >= self.state.sequence:
             self.state = after
 
-    def _commit_to_shards(self, flush: log.Record) -> None:
+    def _commit_to_shards(self, flush: Record) -> None:
         self._seal_all()
         self._journal.rotate(self.state.length)
         with self.mutex:
