@@ -9,6 +9,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -204,4 +205,5 @@ def _array_records(path: Path) -> Iterator[bytes]:
             f"{path} cannot be read as ArrayRecord: {error}. Fetch or copy it again."
         ) from error
     finally:
-        reader.close()
+        with suppress(RuntimeError):  # of a damaged file it raises once more
+            reader.close()

@@ -9,6 +9,7 @@ import pytest
 from rlds_files import STEP, episode, image, sequence, tensor, text, write, write_split
 from strongbax.converters import convert, rlds
 from strongbax.converters.formats import find_format
+from strongbax.converters.tfrecord import read_records
 from strongbax.vault.errors import FormatError, MissingExtraError, NotFoundError
 from strongbax.vault.vault import Vault
 
@@ -365,3 +366,43 @@ def test_nan_rewards_are_kept_and_counted(tmp_path: Path):
     found, facts = converted(write(tmp_path / "toy", [record]))
     equal(found[0].steps["reward"], record["steps/reward"][:3])
     assert facts["nan_rewards"] == 1
+
+
+def array_records(path: Path, records) -> Path:
+    """The same dataset in ArrayRecord, by its own library."""
+    module = pytest.importorskip("array_record.python.array_record_module")
+    write(path, records, fileFormat="array_record")
+    file = next(path.glob("*.tfrecord-*"))
+    writer = module.ArrayRecordWriter(
+        str(path / file.name.replace("tfrecord", "array_record")), "group_size:1"
+    )
+    for data in read_records(file):
+        writer.write(data)
+    writer.close()
+    file.unlink()
+    return path
+
+
+def test_array_record_holds_the_same_episodes(tmp_path: Path):
+    """Both file formats give the same vault."""
+    records = [episode(4, terminal=True), episode(2, seed=1)]
+    one = convert(write(tmp_path / "a", records), tmp_path / "a.vault")
+    other = convert(array_records(tmp_path / "b", records), tmp_path / "b.vault")
+    assert (one.sha256, one.num_episodes) == (other.sha256, other.num_episodes)
+
+
+def test_array_record_that_is_damaged_or_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A cut file is one error; a library that is not there another, which names the extra."""
+    path = array_records(tmp_path / "toy", [episode(4)])
+    file = next(path.glob("*.array_record-*"))
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) // 2])
+    with pytest.raises(FormatError, match="array_record-00000-of-00001"):
+        rlds.read(path)
+    file.write_bytes(data)
+    monkeypatch.setitem(__import__("sys").modules, "array_record.python.array_record_module", None)
+    with pytest.raises(MissingExtraError, match=r"strongbax\[rlds\]"):
+        convert(path, tmp_path / "v")
+    assert not (tmp_path / "v").exists()
