@@ -188,7 +188,8 @@ def _notes(out: Standard, left: Sequence[str], *, again: bool, derive: bool) -> 
     filled = np.flatnonzero(table["length"])
     inner = int(cut[filled[:-1]].sum())
     empty = int((table["length"] == 0).sum())
-    lost = sorted(set(out.finals) - ({"observation"} if derive else set()))
+    known = set(out.finals) if table["final_known"].any() else set[str]()
+    lost = sorted(known - ({"observation"} if derive else set()))
     told = any(out.contents.episodes.attributes(row) for row in range(len(out)))
     kept = () if again else sorted(out.contents.attributes)
     notes = [

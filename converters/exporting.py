@@ -113,6 +113,20 @@ def export(
       ValueError: if `format` or an option is not known, or the vault has no leaf that the format must have.
       CorruptionError: if what was written, read back, is not what the vault holds.
       In every case nothing is left at `dst`.
+
+    Example:
+      >>> import h5py, numpy as np
+      >>> from strongbax.vault import Episode, Vault
+      >>> step = {"observation": np.zeros(2), "action": np.zeros(1), "reward": np.zeros(())}
+      >>> with Vault.create("toy.vault", steps=step) as vault:
+      ...     rows = {name: np.zeros((3, *leaf.shape)) for name, leaf in step.items()}
+      ...     id = vault.append(Episode(rows, terminated=True, truncated=False))
+      ...     report = export(vault, "toy.hdf5", "d4rl")
+      >>> report.num_steps, report.notes
+      (3, ())
+      >>> with h5py.File("toy.hdf5") as file:
+      ...     file["terminals"][:].tolist()
+      [False, False, True]
     """
     dst = Path(dst).expanduser()
     writer = find_writer(format)

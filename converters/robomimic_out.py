@@ -175,7 +175,8 @@ def _notes(out: Standard) -> list[str]:
     cut = int((~table["truncated"] & ~table["terminated"]).sum())
     observed = [name for name in out.example if below(name, "observation")]
     unknown = int((~table["final_known"]).sum()) if set(observed) <= set(out.finals) else len(out)
-    others = sorted(name for name in out.finals if name not in observed)
+    some = bool(table["final_known"].any())
+    others = sorted(name for name in out.finals if some and name not in observed)
     columns = sorted(name for name in out.contents.schema.columns if not _is_mask(name))
     notes = [
         ("observation" in out.example, "The observation has no parts: it stands as `obs/flat`."),
