@@ -21,18 +21,18 @@ def save(path: Path, made: dict[str, Any]) -> Path:
     return path
 
 
-def theirs() -> dict[str, Any]:
+def theirs(lengths: tuple[int, ...] = LENGTHS) -> dict[str, Any]:
     """Four trajectories as imitation saves them, the second without a step, the last a fragment."""
     rng = np.random.default_rng(5)
-    n = sum(LENGTHS)
+    n = sum(lengths)
     infos = np.array([{"step": i} for i in range(n)], object)
     return {
-        "obs": rng.normal(size=(n + len(LENGTHS), 3)),
+        "obs": rng.normal(size=(n + len(lengths), 3)),
         "acts": rng.integers(0, 4, n),
         "rews": rng.normal(size=n).astype(np.float32),
         "infos": infos,
         "terminal": np.array([True, True, True, False]),
-        "indices": np.cumsum(LENGTHS)[:-1],
+        "indices": np.cumsum(lengths)[:-1],
     }
 
 
@@ -197,7 +197,7 @@ def test_plain_files_that_do_not_fit_are_told(tmp_path: Path):
 def test_imitation_loads_the_same(tmp_path: Path):
     """imitation's own loader parts the file as we do."""
     serialize = pytest.importorskip("imitation.data.serialize", reason="imitation is not installed")
-    path = save(tmp_path / "demos.npz", theirs())
+    path = save(tmp_path / "demos.npz", theirs((3, 2, 1, 4)))  # its loader refuses trajectories without steps
     convert(path, tmp_path / "v")
     with Vault.open(tmp_path / "v") as vault:
         for episode, trajectory in zip(vault, serialize.load(path), strict=True):
