@@ -65,11 +65,13 @@ class ShardReader:
     def view(self, start: int, stop: int) -> NpArray | None:
         """Gives rows `[B, rows, ...]` of a step array as a view of the file, or None.
 
-        None where they are compressed, in more than one inner chunk, or where streams are in several.
+        None where they are compressed, in more than one inner chunk, or where streams are in several; and
+        where a step is empty.
         """
         array = self.array
         rows, group = array.chunk[1], array.chunk[0]
-        if not self.mapped or group != array.shape[0] or start // rows != (stop - 1) // rows:
+        whole = group == array.shape[0] and start // rows == (stop - 1) // rows
+        if not self.mapped or not whole or 0 in array.shape:  # of nothing there is no file
             return None
         try:
             file = self._file(start // array.rows)
