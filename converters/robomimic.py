@@ -11,6 +11,7 @@
 A raw file has states and actions only; `mask/<name>` becomes the column `mask_<name>`.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ LEAVES = {"actions": "action", "rewards": "reward", "dones": "terminated"}
 GROUPS = {"obs": "observation", "next_obs": "next_observation"}
 MASK = "mask_"  # of the columns
 UNKNOWN = "final_unknown"  # attribute of a demonstration whose last `next_obs` is a filler
+OURS = "strongbax"  # attribute with the facts that HDF5 has no place for, JSON
 _NEXT = "next_observation/"
 
 
@@ -183,9 +185,8 @@ class _File:
                 single[leaf] = exact_json(values)
         final = None if self.keep else self._final(name, steps)
         known = final and UNKNOWN not in demo.attrs
-        attributes = {
-            k: hdf5.attribute(v) for k, v in demo.attrs.items() if k not in ("num_samples", UNKNOWN)
-        }
+        own = {k: hdf5.attribute(v) for k, v in demo.attrs.items() if k not in ("num_samples", UNKNOWN, OURS)}
+        attributes = own | json.loads(demo.attrs.get(OURS, "{}"))
         terminated = bool(length and "terminated" in steps and steps["terminated"][-1])
         return Recorded(
             steps,

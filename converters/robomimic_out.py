@@ -14,7 +14,7 @@ from ..vault.dtypes import NpArray
 from .json_arrays import from_json
 from .readback import compare
 from .recorded import Recorded
-from .robomimic import LEAVES, MASK, NAME, UNKNOWN, read
+from .robomimic import LEAVES, MASK, NAME, OURS, UNKNOWN, read
 from .standard import Standard, below, standard
 
 OPTIONS = ("env_args",)
@@ -133,12 +133,17 @@ def _write(demo: Any, episode: Recorded, out: Standard, names: Mapping[str, str]
             demo.create_dataset(_key(f"next_{leaf}"), data=np.concatenate([values[1:], row[:length]]))
     if some and not _complete(out, episode.final):
         demo.attrs[UNKNOWN] = True
+    rest: dict[str, Any] = {}
     for key, value in episode.attributes.items():
         if key == "leaves" and isinstance(value, dict):
             for leaf, single in value.items():
                 demo.create_dataset(_key(leaf), data=from_json(single))
+        elif key != "demo" and (plain := _attribute(value)) is not None and key:
+            demo.attrs[key] = plain
         elif key != "demo":
-            demo.attrs[key] = _attribute(key, value)
+            rest[key] = value
+    if rest:
+        demo.attrs[OURS] = json.dumps(rest)
 
 
 def _key(leaf: str) -> str:
@@ -148,15 +153,15 @@ def _key(leaf: str) -> str:
     return "/".join([_TOPS.get(top, unquote(top)), *map(unquote, rest)])
 
 
-def _attribute(key: str, value: Any) -> Any:
-    if isinstance(value, dict) and "base64" in value:
+def _attribute(value: Any) -> Any:
+    """A fact as HDF5 holds it, or None where it does not."""
+    if isinstance(value, dict) and {"dtype", "shape", "base64"} == set(value):
         return from_json(value)
-    if isinstance(value, bool | int | float | str | list):
-        return value
-    raise ValueError(
-        f"The episodes' attribute {key!r} must be a number, a text or an array in a robomimic file: got "
-        f"{type(value).__name__}. Write it as a JSON text, or leave it out."
-    )
+    if isinstance(value, list):
+        return value if value and all(isinstance(one, str) for one in value) else None
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return None
+    return value if isinstance(value, bool | int | float | str) else None
 
 
 def _env_args(out: Standard) -> dict[str, Any]:

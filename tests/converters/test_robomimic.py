@@ -16,6 +16,16 @@ from strongbax.vault.vault import Vault
 SAMPLE = Path(__file__).parents[2] / "../shared/samples/robomimic/low_dim.hdf5"
 
 
+ODD = {
+    "options": {"level": 1},
+    "none": None,
+    "words": ["a", "ö"],
+    "mixed": [1, "a"],
+    "big": 2**80,
+    "text": "ö",
+}
+
+
 def same(one, other):
     np.testing.assert_array_equal(one, other, strict=True)
 
@@ -97,7 +107,7 @@ def test_a_training_vault_becomes_demonstrations(tmp_path: Path):
             rows["terminated"] = (np.arange(length) == length - 1) & (number == 0)
             final = np.full(3, 9, np.float32) if number != 1 else None
             ends = {"terminated": number == 0, "truncated": number == 1}
-            vault.append(Episode(rows, final=final, columns={"seed": number}, **ends))
+            vault.append(Episode(rows, final=final, columns={"seed": number}, attributes=ODD, **ends))
         report = export(vault, tmp_path / "out.hdf5", "robomimic", env_args={"env_name": "Toy", "type": 2})
     notes = " ".join(report.notes)
     for said in (
@@ -115,6 +125,7 @@ def test_a_training_vault_becomes_demonstrations(tmp_path: Path):
     convert(tmp_path / "out.hdf5", tmp_path / "w")
     with Vault.open(tmp_path / "w") as again:
         assert [episode.final is None for episode in again] == [False, True, False]
+        assert again[2].attributes == {"demo": "demo_2"} | ODD
 
 
 def break_it(file, what):
