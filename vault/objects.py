@@ -25,10 +25,10 @@ class ObjectPath:
 
     Example:
       >>> from strongbax.vault.location import location_of
-      >>> path = location_of("memory://runs/hopper.vault")
+      >>> path = location_of("memory://an/example.vault")
       >>> (path / "log" / "00000007.log").write_bytes(b"record")
       >>> [str(file) for file in (path / "log").glob("*.log")]
-      ['memory://runs/hopper.vault/log/00000007.log']
+      ['memory://an/example.vault/log/00000007.log']
     """
 
     bucket: Bucket
