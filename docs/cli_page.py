@@ -28,7 +28,7 @@ prints JSON to standard output and nothing else; progress and errors go to stand
 | exit code | means |
 |---|---|
 | 0 | all is well |
-| 1 | `verify` found a problem; `repair` could not keep everything; `describe --check` found something missing |
+| 1 | `verify` found a problem; `repair` could not keep everything; `describe --check` found a gap |
 | 2 | the input is wrong: one line says what, and the mend |
 """
 
