@@ -66,7 +66,7 @@ FLAT = Kind(
 )
 ITEMS = Kind(
     f"item, add {_ADDED}, sample {_DRAWN}",
-    lambda package, capacity: package.make_item_buffer(capacity, _DRAWN, _DRAWN, False, _ADDED),
+    lambda package, capacity: package.make_item_buffer(capacity, _DRAWN, _DRAWN, False, True),
     (_ADDED,),
 )
 SEQUENCES = Kind(

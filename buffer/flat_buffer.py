@@ -99,7 +99,7 @@ def make_flat_buffer(
         min_length_time_axis=min_length // streams + 1,
         max_length_time_axis=max_length // streams,
     )
-    layout = Layout(batched=add_batch_size is not None, sequential=add_sequences)
+    layout = Layout(batched=add_batch_size is not None, sequential=bool(add_sequences))
     return TrajectoryBuffer(
         init=buffer.init,
         add=functools.partial(trajectory_buffer.add, layout=layout),

@@ -73,7 +73,7 @@ def make_item_buffer(
         min_length_time_axis=min_length,
         max_length_time_axis=max_length,
     )
-    layout = Layout(batched=add_batches, sequential=add_sequences, merged=True)
+    layout = Layout(batched=bool(add_batches), sequential=bool(add_sequences), merged=True)
     return buffer.replace(
         add=functools.partial(trajectory_buffer.add, layout=layout),
         sample=functools.partial(sample, batch_size=sample_batch_size),

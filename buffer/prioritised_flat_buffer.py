@@ -102,7 +102,7 @@ def make_prioritised_flat_buffer(
         priority_exponent=priority_exponent,
         device=device,
     )
-    layout = Layout(batched=add_batch_size is not None, sequential=add_sequences)
+    layout = Layout(batched=add_batch_size is not None, sequential=bool(add_sequences))
     return PrioritisedTrajectoryBuffer(
         init=buffer.init,
         add=functools.partial(buffer.add, layout=layout),

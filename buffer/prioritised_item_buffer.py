@@ -81,7 +81,7 @@ def make_prioritised_item_buffer(
         priority_exponent=priority_exponent,
         device=device,
     )
-    layout = Layout(batched=add_batches, sequential=add_sequences, merged=True)
+    layout = Layout(batched=bool(add_batches), sequential=bool(add_sequences), merged=True)
     return buffer.replace(
         add=functools.partial(buffer.add, layout=layout),
         sample=functools.partial(sample, batch_size=sample_batch_size),

@@ -47,3 +47,10 @@ def test_can_sample_turns_at_the_minimum():
     state = buffer.add(buffer.init(0), 1)
     assert not bool(buffer.can_sample(state))
     assert bool(buffer.can_sample(buffer.add(state, 2)))
+
+
+def test_a_number_of_batches_is_true():
+    """Flags may be given as numbers, as Flashbax takes them: 64 is as good as True."""
+    buffer = fbx.make_item_buffer(8, 1, 2, 0, 64)
+    state = buffer.add(buffer.init(jnp.zeros(3)), jnp.ones((4, 3)))
+    assert int(state.current_index) == 4
