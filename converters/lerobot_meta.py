@@ -8,13 +8,14 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from ..vault.errors import FormatError, NotFoundError
 from .arrow_columns import arrow
+from .lerobot_videos import video_columns, video_names
 
 INFO = "meta/info.json"
 MARK = "strongbax.json"  # beside it: what our own writer noted
@@ -30,12 +31,14 @@ class Entry:
       length: its frames.
       tasks: texts of what was to be done.
       file: that holds its frames.
+      videos: what version 3 says of its videos, by the columns' names.
     """
 
     index: int
     length: int
     tasks: tuple[str, ...]
     file: Path
+    videos: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,9 @@ def read_meta(path: Path) -> Meta:
         features = {str(name): dict(each) for name, each in info["features"].items()}
         for each in features.values():
             each["shape"], each["dtype"] = tuple(map(int, each["shape"])), str(each["dtype"])
-        rows = _rows_v3(path) if version == "v3.0" else _lines(path / "meta/episodes.jsonl")
-        entries = [_entry(path, info, row) for row in rows]
+        videos = video_columns(video_names(features))
+        rows = _rows_v3(path, videos) if version == "v3.0" else _lines(path / "meta/episodes.jsonl")
+        entries = [_entry(path, info, row, videos) for row in rows]
         tasks = _tasks(path, version)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         if isinstance(error, FormatError):
@@ -103,7 +107,7 @@ def read_meta(path: Path) -> Meta:
     return Meta(path, info, features, tuple(entries), tasks, mark)
 
 
-def _entry(path: Path, info: Mapping[str, Any], row: Mapping[str, Any]) -> Entry:
+def _entry(path: Path, info: Mapping[str, Any], row: Mapping[str, Any], videos: list[str]) -> Entry:
     index = int(row["episode_index"])
     if "data/file_index" in row:
         places = {"chunk_index": int(row["data/chunk_index"]), "file_index": int(row["data/file_index"])}
@@ -112,7 +116,9 @@ def _entry(path: Path, info: Mapping[str, Any], row: Mapping[str, Any]) -> Entry
     name = str(info["data_path"]).format(**places)
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise FormatError(f"{path / INFO}: `data_path` leads out of the dataset, to {name}.")
-    return Entry(index, int(row["length"]), tuple(map(str, row.get("tasks") or ())), path / name)
+    tasks = tuple(map(str, row.get("tasks") or ()))
+    told = {column: row[column] for column in videos if column in row}
+    return Entry(index, int(row["length"]), tasks, path / name, told)
 
 
 def _check(path: Path, info: Mapping[str, Any], entries: list[Entry]) -> None:
@@ -134,13 +140,14 @@ def _check(path: Path, info: Mapping[str, Any], entries: list[Entry]) -> None:
         raise NotFoundError(f"{missing[0]} is missing, with episode data of {path}. Fetch or copy it.")
 
 
-def _rows_v3(path: Path) -> list[dict[str, Any]]:
+def _rows_v3(path: Path, videos: list[str]) -> list[dict[str, Any]]:
     files = sorted((path / "meta/episodes").glob("*/*.parquet"))
     if not files:
         raise FormatError(
             f"{path} has no meta/episodes/*/*.parquet, which LeRobot v3.0 has. Fetch or copy it."
         )
     wanted = ["episode_index", "length", "tasks", "data/chunk_index", "data/file_index"]
+    wanted += videos
     return [row for file in files for row in read_parquet(file, wanted).to_pylist()]
 
 
