@@ -43,10 +43,20 @@ def find(name: str) -> DatasetEntry:
       >>> find("hopper-medium-v2").id
       'D4RL/hopper/medium-v2'
     """
-    entry = _names().get(name)
+    entry = known(name)
     if entry is None:
         raise _not_found(name)
     return entry
+
+
+def known(name: str) -> DatasetEntry | None:
+    """Returns the entry of an id or of one of its aliases, None where no dataset has that name.
+
+    Example:
+      >>> known("hopper.vault") is None
+      True
+    """
+    return _names().get(name)
 
 
 def recognise(*, file: str | None = None, sha256: str | None = None) -> tuple[DatasetEntry, ...]:

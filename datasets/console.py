@@ -122,13 +122,13 @@ def print_table(
     for row in body:
         table.add_row(*(Text(show(value)) for value in row))
     console = output()
-    if title:
-        console.print(Text(f"\n{title}", style="bold"))
+    heading = [Text(f"\n{title}", style="bold")] if title else []
     if console.is_terminal:
-        console.print(table)
+        console.print(*heading, table, sep="\n")
         return
+    # Not by rich: where the reader of a pipe has left, it would end the process in its own way.
     with console.capture() as text:
-        console.print(table)
+        console.print(*heading, table, sep="\n")
     sys.stdout.write("".join(line.rstrip() + "\n" for line in text.get().splitlines()))
 
 
@@ -151,9 +151,7 @@ def plural(count: int, noun: str) -> str:
 
 def print_line(line: str = "") -> None:
     """Writes a line as it is."""
-    from rich.text import Text
-
-    output().print(Text(line), soft_wrap=True)
+    sys.stdout.write(f"{line}\n")
 
 
 @contextmanager

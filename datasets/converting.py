@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from . import console
+from . import completing, console
+from .arguments import Json, Overwrite, Target, VaultPath, open_vault
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 FormatOptions = Annotated[
     list[str] | None,
     typer.Option(
@@ -30,11 +30,16 @@ def add_to(app: typer.Typer) -> None:
 
 def convert(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="File or folder to convert.")],
-    target: Annotated[Path, typer.Argument(metavar="DST", help="Vault to make.")],
+    target: Target,
     *,
     format_: Annotated[
         str | None,
-        typer.Option("--format", metavar="NAME", help="Format of SRC; found out if not given."),
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="Format of SRC; found out if not given.",
+            autocompletion=completing.formats_read,
+        ),
     ] = None,
     horizon: Annotated[
         int | None,
@@ -45,7 +50,7 @@ def convert(
         ),
     ] = None,
     option: FormatOptions = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the vault at DST.")] = False,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Converts an offline dataset into a vault, and checks the result against the source.
@@ -65,10 +70,15 @@ def convert(
 
 
 def export(
-    path: Annotated[Path, typer.Argument(metavar="VAULT", help="Folder of a vault.")],
+    path: VaultPath,
     target: Annotated[Path, typer.Argument(metavar="DST", help="File or folder to make.")],
     *,
-    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="Format to write.")],
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="NAME", help="Format to write.", autocompletion=completing.formats_written
+        ),
+    ],
     option: FormatOptions = None,
     json: Json = False,
 ) -> None:
@@ -77,11 +87,10 @@ def export(
     Example: strongbax export hopper.vault hopper-v0 --format minari
     """
     from ..converters import export as export_vault
-    from ..vault import Vault
     from . import sheet
 
     options = parse_options(option or ())
-    with Vault.open(path) as vault, console.progress(f"Exporting {path.name}") as progress:
+    with open_vault(path) as vault, console.progress(f"Exporting {path.name}") as progress:
         report = export_vault(vault, target, format_, progress=progress, **options)
     facts = {"source": path} | vars(report)
     console.print_json(facts) if json else sheet.print_export(facts)

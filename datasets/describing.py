@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from . import console
+from .arguments import Json, VaultFolder
 from .converting import parse_options
 
 MISSING = 1  # exit code: the card lacks what a published dataset must have
@@ -17,7 +18,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def describe(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of a vault.")],
+    path: VaultFolder,
     *,
     set_: Annotated[
         list[str] | None,
@@ -29,7 +30,7 @@ def describe(
     check: Annotated[
         bool, typer.Option("--check", help="End with 1 if something is missing that publishing needs.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    json: Json = False,
 ) -> None:
     """Shows the card of a vault as the README of a dataset, having written into it what is given.
 

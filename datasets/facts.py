@@ -14,8 +14,10 @@ from .local import size_on_disk
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..vault import EpisodeTable, Vault
+    from ..vault import EpisodeTable, LeafStats, Vault
     from ..vault.location import Location
+
+_SHOWN_QUANTILES = (0.05, 0.5, 0.95)  # in a table; JSON has all
 
 
 def vault_facts(vault: "Vault", path: "Location") -> dict[str, Any]:
@@ -153,6 +155,34 @@ def step_rows(vault: "Vault", count: int) -> list[dict[str, Any]]:
     return [
         {"step": time} | {name: plain(leaf[0, time]) for name, leaf in leaves.items()} for time in range(stop)
     ]
+
+
+def stats_rows(described: "Mapping[str, LeafStats]") -> list[dict[str, Any]]:
+    """Returns one row a described value: which one, mean, spread, range and three quantiles.
+
+    Args:
+      described: by leaf, as `Vault.stats` gives it.
+
+    Example:
+      >>> from strongbax.vault.view import example
+      >>> rows = stats_rows(example(lengths=[5, 3]).stats(leaves=["reward"]))
+      >>> [(row["leaf"], row["count"], row["mean"]) for row in rows]
+      [('reward', 8, 1.0)]
+    """
+    return [
+        {"leaf": f"{name}[{place}]" if found.count.ndim else name} | _stats_row(found, place)
+        for name, found in described.items()
+        for place in range(found.count.size)
+    ]
+
+
+def _stats_row(found: "LeafStats", place: int) -> dict[str, Any]:
+    def value(array: Any) -> Any:
+        return plain(np.ravel(array)[place])
+
+    names = ("count", "nan", "mean", "std", "min")
+    shown = {f"{q:.0%}": value(values) for q, values in found.quantiles.items() if q in _SHOWN_QUANTILES}
+    return {name: value(getattr(found, name)) for name in names} | shown | {"max": value(found.max)}
 
 
 def _spread(values: Any) -> dict[str, float] | None:

@@ -5,16 +5,21 @@ from typing import Annotated
 
 import typer
 
-from . import console
+from . import completing, console
+from .arguments import Json
 
 
 def add_to(app: typer.Typer) -> None:
     """Gives a command line the commands of this file."""
     app.command("fetch")(fetch)
+    app.command("download", hidden=True)(fetch)  # as Minari calls it
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(metavar="ID", help="Id or alias of a dataset.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="Id or alias of a dataset.", autocompletion=completing.datasets),
+    ],
     *,
     folder: Annotated[
         Path | None,
@@ -30,7 +35,7 @@ def fetch(
         ),
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Ask nobody for anything.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    json: Json = False,
 ) -> None:
     """Fetches a dataset into the cache, as a verified vault, unless it is there already.
 

@@ -6,12 +6,14 @@ A command reads its arguments, calls the library, shows the answer; `add_to` giv
 import operator
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import console
+from . import completing, console
+from .arguments import Json, Overwrite, Target, VaultFolder, VaultPath, open_vault, place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,13 +22,9 @@ if TYPE_CHECKING:
 
 LOST = 1  # exit code: not everything could be kept
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-VaultPath = Annotated[Path, typer.Argument(metavar="PATH", help="Folder of a vault.")]
-Target = Annotated[Path, typer.Argument(metavar="DST", help="Vault to make.")]
-Codec = Annotated[
-    str | None, typer.Option(metavar="NAME", help="none, zstd, lz4, blosc or gzip, for all leaves.")
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the vault at DST.")]
+_CODEC = typer.Option(
+    metavar="NAME", help="none, zstd, lz4, blosc or gzip, for all leaves.", autocompletion=completing.codecs
+)
 
 _CONDITION = re.compile(r"\s*(!?)\s*([^\W\d]\w*)\s*(?:(>=|<=|==|!=|>|<)\s*(.+?))?\s*", re.DOTALL)
 
@@ -43,9 +41,10 @@ def add_to(app: typer.Typer) -> None:
         ("upgrade", upgrade),
     ):
         app.command(name)(command)
+    app.command("combine", hidden=True)(merge)  # as Minari calls it
 
 
-def repair(path: VaultPath, json: Json = False) -> None:
+def repair(path: VaultFolder, json: Json = False) -> None:
     """Keeps what is whole of a damaged vault, tells what was lost; ends with 1 if something was.
 
     The damaged vault is kept beside the repaired one, as PATH.damaged.
@@ -78,9 +77,7 @@ def pack(
     path: VaultPath,
     target: Target,
     *,
-    codec: Annotated[
-        str, typer.Option(metavar="NAME", help="none, zstd, lz4, blosc or gzip, for all leaves.")
-    ] = "zstd",
+    codec: Annotated[str, _CODEC] = "zstd",
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -88,18 +85,24 @@ def pack(
 
     Example: strongbax pack hopper.vault hopper-packed.vault
     """
-    from ..vault import Vault
-
-    with Vault.open(path) as vault, console.progress(f"Packing {path.name}") as progress:
+    with open_vault(path) as vault, console.progress(f"Packing {path.name}") as progress:
         vault.pack(target, codec=codec, overwrite=overwrite, progress=progress)
     _print([target], json=json)
 
 
 def merge(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders of vaults.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            parser=place,
+            help="Vaults, named as for every command.",
+            autocompletion=completing.vaults_and_datasets,
+        ),
+    ],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DST", help="Vault to make.")],
-    codec: Codec = None,
+    codec: Annotated[str | None, _CODEC] = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -109,8 +112,9 @@ def merge(
     """
     from ..vault import merge as merge_vaults
 
-    with console.progress(f"Merging {console.plural(len(paths), 'vault')}") as progress:
-        merge_vaults(paths, out, codec=codec, overwrite=overwrite, progress=progress)
+    with ExitStack() as stack, console.progress(f"Merging {console.plural(len(paths), 'vault')}") as progress:
+        vaults = [stack.enter_context(open_vault(path)) for path in paths]
+        merge_vaults(vaults, out, codec=codec, overwrite=overwrite, progress=progress)
     _print([out], json=json)
 
 
@@ -129,10 +133,8 @@ def split(
 
     Example: strongbax split hopper.vault train.vault test.vault --fractions 0.5,0.5
     """
-    from ..vault import Vault
-
     shares = _fractions(fractions, len(targets))
-    with Vault.open(path) as vault, console.progress(f"Splitting {path.name}") as progress:
+    with open_vault(path) as vault, console.progress(f"Splitting {path.name}") as progress:
         for target, part in zip(targets, vault.finished().split(shares, key=key), strict=True):
             part.save(target, overwrite=overwrite, progress=progress)
     _print(targets, json=json)
@@ -153,9 +155,7 @@ def filter_(
 
     Example: strongbax filter hopper.vault long.vault --where "length>=20" --where "return>0"
     """
-    from ..vault import Vault
-
-    with Vault.open(path) as vault, console.progress(f"Filtering {path.name}") as progress:
+    with open_vault(path) as vault, console.progress(f"Filtering {path.name}") as progress:
         everything = vault.finished()
         masks = [condition(everything.episodes, text) for text in where]
         chosen = everything.select(masks[0] if len(masks) == 1 else _all(masks))
@@ -164,7 +164,7 @@ def filter_(
 
 
 def delete(
-    path: VaultPath,
+    path: VaultFolder,
     episodes: Annotated[list[int], typer.Argument(metavar="EPISODE...", help="Ids of episodes.", min=0)],
     json: Json = False,
 ) -> None:
@@ -182,7 +182,7 @@ def delete(
     _print([path], json=json)
 
 
-def upgrade(path: VaultPath, json: Json = False) -> None:
+def upgrade(path: VaultFolder, json: Json = False) -> None:
     """Brings a vault of an older format to this version's; the old one is kept beside it.
 
     Example: strongbax upgrade hopper.vault

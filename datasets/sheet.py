@@ -27,9 +27,26 @@ def print_vault(facts: Mapping[str, Any]) -> None:
     spread = [{"": name} | summary[name] for name in ("return", "length") if summary[name]]
     if spread:
         console.print_rows(spread, "Episodes")
-    for part in ("attributes", "card"):
-        if facts[part]:
-            console.print_facts(facts[part], part.capitalize())
+    for part, shown in (("attributes", facts["attributes"]), ("card", short_card(facts["card"]))):
+        if shown:
+            console.print_facts(shown, part.capitalize())
+
+
+def short_card(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a card without what only a program compares: hashes, and each key of the source.
+
+    Example:
+      >>> short_card({"licence": "CC0-1.0", "check": {"num_steps": 5, "sha256": {"reward": "6c3f"}}})
+      {'licence': 'CC0-1.0', 'check': {'num_steps': 5}}
+    """
+    left_out = {"check": ("sha256", "final_sha256"), "provenance": ("source",)}
+    return {
+        name: {key: item for key, item in value.items() if key not in left_out.get(name, ())}
+        if isinstance(value, Mapping)
+        else value
+        for name, value in card.items()
+        if name != "stats"
+    }
 
 
 def print_conversion(facts: Mapping[str, Any]) -> None:

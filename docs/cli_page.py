@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 from strongbax.__main__ import app
+from strongbax.datasets.command_group import first_line, sections
 
 PAGE = Path(__file__).with_name("cli.md")
 
@@ -23,13 +24,20 @@ HEAD = """\
 <!-- Made by docs/cli_page.py from the commands' own help: run `make docs` after a change. -->
 
 `strongbax COMMAND --help` says the same in a terminal. What prints facts takes `--json`, and then
-prints JSON to standard output and nothing else; progress and errors go to standard error.
+prints JSON to standard output and nothing else; progress and errors go to standard error. Where a command
+looks at a vault, the vault is named by its folder, by its URL, or by the id of a dataset that was
+[fetched](#strongbax-fetch).
 
 | exit code | means |
 |---|---|
 | 0 | all is well |
 | 1 | `verify` found a problem; `repair` could not keep everything; `describe --check` found a gap |
-| 2 | the input is wrong: one line says what, and the mend |
+| 2 | it could not be done: one line says why, and the mend |
+| 130 | Ctrl-C; what was committed stays, nothing half-made is left under a vault's name |
+| 141 | whoever read the output left early, as `head` does |
+
+`strongbax --install-completion` teaches the shell you are in (bash, zsh or fish) to complete commands,
+options, vaults, ids of datasets, formats and codecs; `--show-completion` prints what it would install.
 """
 
 
@@ -46,8 +54,31 @@ def commands(command: Any = None, path: tuple[str, ...] = ("strongbax",)) -> dic
 
 def render() -> str:
     """The page."""
-    parts = [_section(name, command) for name, command in sorted(commands().items())]
-    return "\n".join([HEAD, *parts])
+    found = commands()
+    shown = {name: command for name, command in found.items() if not command.hidden}
+    parts = [_section(name, command) for name, command in sorted(shown.items())]
+    return "\n".join([HEAD, _overview(shown), _aliases(found), *parts])
+
+
+def _overview(found: dict[str, Any]) -> str:
+    """What there is, section by section as in `strongbax --help`."""
+    top = typer.main.get_command(app).commands
+    lines = ["| | command | |", "|---|---|---|"]
+    for title, names in sections(top).items():
+        mine = [full for name in names for full in found if full.split()[1] == name]
+        for full in mine:
+            anchor = f"[`{full.removeprefix('strongbax ')}`](#{full.replace(' ', '-')})"
+            lines.append(
+                f"| {title if full == mine[0] else ''} | {anchor} | {first_line(found[full].help)} |"
+            )
+    return "\n".join([*lines, ""])
+
+
+def _aliases(found: dict[str, Any]) -> str:
+    """Other names of commands."""
+    by_help = {command.help: name for name, command in found.items() if not command.hidden}
+    pairs = [f"`{n}` is `{by_help[c.help]}`" for n, c in sorted(found.items()) if c.hidden]
+    return f"Names that Minari's users know are taken too: {'; '.join(pairs)}.\n"
 
 
 def _section(name: str, command: Any) -> str:
@@ -72,7 +103,7 @@ def _names(option: Any) -> str:
 
 
 def _default(option: Any) -> str:
-    if option.default is None or option.is_flag:
+    if option.default in (None, "") or option.is_flag:
         return " Required." if option.required else ""
     return f" Default: `{option.default}`."
 

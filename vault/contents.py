@@ -19,6 +19,7 @@ from .selected import Selected
 from .stats import QUANTILES, LeafStats, describe_steps
 
 if TYPE_CHECKING:
+    from .manifest import Progress
     from .view import View
 
 
@@ -219,13 +220,18 @@ class Contents(Savable):
         )
 
     def stats(
-        self, *, leaves: Sequence[str] | None = None, quantiles: Sequence[float] = QUANTILES
+        self,
+        *,
+        leaves: Sequence[str] | None = None,
+        quantiles: Sequence[float] = QUANTILES,
+        progress: "Progress | None" = None,
     ) -> dict[str, LeafStats]:
         """Describes the steps, leaf by leaf: mean, spread, range, quantiles; in one pass, in bounded memory.
 
         Args:
           leaves: names of leaves; all that are numbers by default.
           quantiles: which, from 0 to 1.
+          progress: called with (done, total), in steps of a stream read of each leaf.
 
         Example:
           >>> from strongbax.vault.view import example
@@ -233,7 +239,7 @@ class Contents(Savable):
           >>> float(described.mean), float(described.quantiles[0.5])
           (0.25, 0.0)
         """
-        return describe_steps(self._now(), leaves, quantiles)
+        return describe_steps(self._now(), leaves, quantiles, progress)
 
     def finals(self, leaf: str) -> NpArray:
         """Reads a leaf's final rows of all ended episodes, `[E, ...]`; zeros where `final_known` is false.

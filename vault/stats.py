@@ -7,9 +7,9 @@ steps and, a described value, by some hundred kB.
 Letters: `T` steps, `K` described values.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from .committed import Committed
 from .dtypes import NpArray
 from .quantiles import Quantiles
 from .schema import Leaf
+
+if TYPE_CHECKING:
+    from .manifest import Progress
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _BLOCK_BYTES = 4 << 20
@@ -56,16 +59,31 @@ class LeafStats:
 
 
 def describe_steps(
-    steps: Committed, leaves: Sequence[str] | None, quantiles: Sequence[float]
+    steps: Committed,
+    leaves: Sequence[str] | None,
+    quantiles: Sequence[float],
+    progress: "Progress | None" = None,
 ) -> dict[str, LeafStats]:
     """Describes leaves, by name; text, dates, complex numbers and PRNG keys are left out."""
     if any(not 0 <= q <= 1 for q in quantiles):
         raise ValueError(f"`quantiles` must be from 0 to 1: got {list(quantiles)}.")
     chosen = [steps.schema.leaf(name) for name in (steps.schema.names if leaves is None else leaves)]
-    return {leaf.name: _describe(steps, leaf, quantiles) for leaf in chosen if _is_number(leaf)}
+    numbers = [leaf for leaf in chosen if _is_number(leaf)]
+    length = steps.state.length
+
+    def described(place: int, leaf: Leaf) -> LeafStats:
+        def tell(done: int) -> None:
+            if progress is not None:
+                progress(place * length + done, len(numbers) * length)
+
+        return _describe(steps, leaf, quantiles, tell)
+
+    return {leaf.name: described(place, leaf) for place, leaf in enumerate(numbers)}
 
 
-def _describe(steps: Committed, leaf: Leaf, quantiles: Sequence[float]) -> LeafStats:
+def _describe(
+    steps: Committed, leaf: Leaf, quantiles: Sequence[float], tell: Callable[[int], None]
+) -> LeafStats:
     many = leaf.shape[-1] if leaf.shape else 1
     apart = many <= (_CHANNELS if len(leaf.shape) > 1 else _MOST)
     width, whole = (many, not leaf.shape) if apart else (1, True)
@@ -76,6 +94,7 @@ def _describe(steps: Committed, leaf: Leaf, quantiles: Sequence[float]) -> LeafS
         values = block.reshape(-1, width) if block.size else np.zeros((0, width), leaf.dtype)
         for column, part in zip(columns, values.T, strict=True):
             column.add(part)
+        tell(min(start + rows, steps.state.length))
 
     def shaped(values: Sequence[Any], dtype: Any = np.float64) -> NpArray:
         array = np.array(values, dtype)
