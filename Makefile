@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 XDIST ?= 2
 
-.PHONY: demo test heavy ceph flashbax lint types bench docs format clean
+.PHONY: demo test heavy ceph flashbax peers lint types bench docs format clean
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -30,6 +30,29 @@ ceph: .venv/.test
 # Flashbax's own tests in full, unchanged, on our modules (an hour on one core), and its faults, which are not ours.
 flashbax: .venv/.test
 	XDIST=$(XDIST) $(BIN)/python -m pytest -m heavy tests/flashbax
+
+# Other projects' readers and writers on the same data, and where they err (docs/peers.md). They pin one another's
+# versions apart, so there are three environments, and what would pin too much is installed without what it asks for.
+PEERS ?= .venv/peers
+GROUPS := offline torch tfds
+offline := minari==0.5.4 ogbench==1.2.2 gym==0.26.2 tqdm
+offline_bare := d4rl==1.1 dsrl==0.1.0
+torch := torch==2.13.0 torchvision==0.28.0 torchrl==0.14.1 minari==0.5.4 gym==0.26.2 scikit-learn structlog \
+  colorama dataclasses-json click psutil termcolor tensorboardX imageio tqdm egl_probe
+torch_bare := d3rlpy==2.8.1 robomimic==0.3.0 d4rl==1.1
+tfds := tensorflow-cpu==2.21.0 tensorflow-datasets==4.9.10
+COMPARED := $(wildcard tests/converters/test_where_*_errs.py tests/converters/test_*_oracle.py \
+  tests/converters/test_*_peer.py)
+
+$(PEERS)/%/.done: pyproject.toml
+	$(PYTHON) -m venv $(PEERS)/$*
+	$(PEERS)/$*/bin/pip install -qq --upgrade pip
+	$(PEERS)/$*/bin/pip install -qq --editable ".[arrow,images]" pytest hypothesis flashbax==0.1.3 $($*)
+	$(if $($*_bare),$(PEERS)/$*/bin/pip install -qq --no-deps $($*_bare))
+	@touch $@
+
+peers: $(GROUPS:%=$(PEERS)/%/.done)
+	set -e; for group in $(GROUPS); do $(PEERS)/$$group/bin/python -m pytest -m heavy $(COMPARED); done
 
 lint: .venv/.lint
 	$(BIN)/ruff format --check .
