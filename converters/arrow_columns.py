@@ -1,5 +1,6 @@
 """Columns of Arrow tables as NumPy arrays: nested lists of one length become axes."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,33 @@ def arrow(module: str = "pyarrow") -> Any:
       3
     """
     return extra(module, "arrow", "Reading Parquet")
+
+
+def batches_of(opened: Any, columns: Sequence[str], rows: int, first: int = 0) -> Iterator[Any]:
+    """Yields record batches of a Parquet file; row groups before the first row wanted are not read.
+
+    Args:
+      opened: the file, a `ParquetFile`.
+      columns: to read.
+      rows: of a batch, at most.
+      first: the row to begin with.
+
+    Example:
+      >>> pa = arrow()
+      >>> arrow("pyarrow.parquet").write_table(pa.table({"x": [1, 2, 3]}), "three.parquet", row_group_size=2)
+      >>> opened = arrow("pyarrow.parquet").ParquetFile("three.parquet")
+      >>> [batch.column("x").to_pylist() for batch in batches_of(opened, ["x"], 2, first=1)]
+      [[2], [3]]
+    """
+    group = 0
+    while group < opened.num_row_groups and first >= (there := opened.metadata.row_group(group).num_rows):
+        first -= there
+        group += 1
+    groups = list(range(group, opened.num_row_groups))
+    for batch in opened.iter_batches(batch_size=rows, row_groups=groups, columns=list(columns)):
+        if first < batch.num_rows:
+            yield batch.slice(first)
+        first = max(0, first - batch.num_rows)
 
 
 def values_of(column: Any) -> NpArray:

@@ -9,6 +9,7 @@ Neither holds what an episode's last action led to.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,17 +75,18 @@ def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:
         length, about = _old_layout(file, path) if flat else _new_layout(file, path)
         single = about.pop("leaves", {})
 
-    def episodes() -> Iterator[Recorded]:
-        return _old_episodes(path, length) if flat else _new_episodes(path)
-
-    example: dict[str, NpArray] = {
-        n: np.zeros(v.shape[1:], v.dtype) for n, v in next(episodes()).steps.items()
-    }
+    if flat:
+        stops = _old_stops(path, length)
+        lengths, episodes = np.diff(stops, prepend=0), partial(_old_episodes, path, length, stops)
+    else:
+        lengths, episodes = np.array(about.pop("lengths")), partial(_new_episodes, path)
+    first = next(episodes(0, 1))
+    example: dict[str, NpArray] = {n: np.zeros(v.shape[1:], v.dtype) for n, v in first.steps.items()}
     return Source(
         example=example,
-        num_steps=length,
+        lengths=lengths,
         finals=(),
-        blocks=blocks_of(episodes, example),
+        blocks=blocks_of(episodes, len(lengths), example),
         facts={"version": about.get("version", "1"), "final_observations": "absent"},
         attributes={NAME: about | single},
     )
@@ -107,8 +109,8 @@ def _new_layout(file: Any, path: Path) -> tuple[int, dict[str, Any]]:
     count = int(file["num_episodes"][()])
     if count == 0:
         raise FormatError(f"{path} has no episodes: there is nothing to convert.")
-    length = sum(int(_part(file, path, "rewards", row).shape[0]) for row in range(count))
-    return length, {"version": version}
+    lengths = [int(_part(file, path, "rewards", row).shape[0]) for row in range(count)]
+    return sum(lengths), {"version": version, "lengths": lengths}
 
 
 def _part(file: Any, path: Path, column: str, row: int) -> Any:
@@ -121,10 +123,10 @@ def _part(file: Any, path: Path, column: str, row: int) -> Any:
     return file[key]
 
 
-def _new_episodes(path: Path) -> Iterator[Recorded]:
+def _new_episodes(path: Path, start: int, stop: int) -> Iterator[Recorded]:
     with hdf5.open_hdf5(path) as file:
         columns = _columns(file)
-        for row in range(int(file["num_episodes"][()])):
+        for row in range(start, stop):
             length = len(_part(file, path, "rewards", row))
             terminated = np.asarray(_part(file, path, "terminated", row)[()])
             if terminated.size != 1 or terminated.ravel()[0] not in (0, 1):
@@ -192,14 +194,23 @@ def _plain(node: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _old_episodes(path: Path, length: int) -> Iterator[Recorded]:
+def _old_stops(path: Path, length: int) -> NpArray:
+    """Returns the row after each episode's last one, int64 `[E]`."""
+    with hdf5.open_hdf5(path) as file:
+        keys = ["rewards", *(key for key in _FLAGS if key in file)]
+        over = _over({key: hdf5.read(file[key]) for key in keys}, path)
+    return np.union1d(np.flatnonzero(over) + 1, length)
+
+
+def _old_episodes(path: Path, length: int, stops: NpArray, start: int, stop: int) -> Iterator[Recorded]:
+    begin, end = np.concatenate([[0], stops])[[start, stop]].tolist()
     with hdf5.open_hdf5(path) as file:
         keys = [key for key, node in hdf5.datasets(file).items() if _is_column(node, length)]
         row_bytes = sum(file[key].dtype.itemsize * int(np.prod(file[key].shape[1:])) for key in keys)
         rows = max(1, _BLOCK_BYTES // max(1, row_bytes))
         blocks = (
-            {key: hdf5.read(file[key], start, min(start + rows, length)) for key in keys}
-            for start in range(0, length, rows)
+            {key: hdf5.read(file[key], low, min(low + rows, end)) for key in keys}
+            for low in range(begin, end, rows)
         )
         for columns, ended in trajectories(blocks, lambda block: _over(block, path)):
             count = len(columns["rewards"])

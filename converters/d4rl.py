@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..datasets.entry import DatasetEntry
 
 OPTIONS = ("horizon", "skip", "keep_next_observation")
+_FLAG_ROWS = 1 << 20  # flags read at a time
 
 
 def detect(path: Path) -> bool:
@@ -87,6 +88,7 @@ def read(
     """
     layout = layout_of(path, skip)
     limit = time_limit(layout, horizon, known=None if entry is None else entry.horizon)
+    stops = _stops(layout, limit)
     following = layout.column("next_observations")
     keep = following is not None and (keep_next_observation or not layout.next_is_derivable)
     example = {c.name: np.zeros(c.shape, c.dtype) for c in layout.columns if c != following}
@@ -95,9 +97,9 @@ def read(
         example[following.name] = np.zeros(following.shape, following.dtype)
     return Source(
         example=example,
-        num_steps=layout.num_steps,
+        lengths=np.diff(stops, prepend=0),
         finals=("observation",) if layout.next_is_derivable else (),
-        blocks=partial(_blocks, layout, limit, keep),
+        blocks=partial(_blocks, layout, limit, keep, stops),
         facts={
             "keys": layout.keys,
             "timeouts": limit.timeouts,
@@ -110,14 +112,38 @@ def read(
     )
 
 
-def _blocks(layout: Layout, limit: TimeLimit, keep: bool, num_steps: int) -> Iterator[Block]:
-    """Reads the file `num_steps` rows at a time; only the last block may be shorter."""
+def _stops(layout: Layout, limit: TimeLimit) -> NpArray:
+    """Returns the row after each episode's last one, int64 `[E]`, from the flags alone."""
+    flags = [column for column in layout.columns if column.key in FLAGS]
+    age = 0
+    found: list[NpArray] = []
+    with hdf5.open_hdf5(layout.path) as file:
+        for start in range(0, layout.num_steps, _FLAG_ROWS):
+            stop = min(start + _FLAG_ROWS, layout.num_steps)
+            rows = {c.name: _read_column(file, c, start, stop) for c in flags}
+            if limit.timeouts != "stored":
+                rows["truncated"], age = limit.stop(rows["terminated"], age)
+            found.append(start + 1 + np.flatnonzero(rows["terminated"] | rows["truncated"]))
+    return np.union1d(np.concatenate(found), layout.num_steps)
+
+
+def _blocks(
+    layout: Layout,
+    limit: TimeLimit,
+    keep: bool,
+    stops: NpArray,
+    num_steps: int,
+    first: int = 0,
+    last: int | None = None,
+) -> Iterator[Block]:
+    """Reads the episodes `[first, last)`, `num_steps` rows at a time; only the last block may be shorter."""
     following = layout.column("next_observations")
+    begin, end = np.concatenate([[0], stops])[[first, len(stops) if last is None else last]].tolist()
     age = 0  # steps that the open episode has at the block's start
     promised: NpArray | None = None  # what the last row so far says comes next in its episode
     with hdf5.open_hdf5(layout.path) as file:
-        for start in range(0, layout.num_steps, num_steps):
-            stop = min(start + num_steps, layout.num_steps)
+        for start in range(begin, end, num_steps):
+            stop = min(start + num_steps, end)
             rows = {c.name: _read_column(file, c, start, stop) for c in layout.columns}
             after = None if following is None else rows.pop(following.name)
             if limit.timeouts != "stored":

@@ -93,9 +93,9 @@ def read(
     columns = {"checkpoint": np.dtype(np.int32), "from_start": np.dtype(np.bool_)}
     return Source(
         example=example,
-        num_steps=sum(run.num_steps for run in runs),
+        lengths=np.array([run.num_steps for run in runs]),
         finals=(),
-        blocks=blocks_of(partial(_episodes, runs), example, (), columns),
+        blocks=blocks_of(partial(_episodes, runs), len(runs), example, (), columns),
         facts={
             "checkpoints": list(numbers),
             "add_counts": [one.count for one in opened],
@@ -138,8 +138,8 @@ def _check_alike(first: Checkpoint, other: Checkpoint) -> None:
         )
 
 
-def _episodes(runs: Sequence[Run]) -> Iterator[Recorded]:
-    for run in runs:
+def _episodes(runs: Sequence[Run], start: int, stop: int) -> Iterator[Recorded]:
+    for run in runs[start:stop]:
         from_start = run.from_start
         for rows, ended in trajectories(run.blocks(), lambda block: block[TERMINAL] != 0):
             steps = {_leaf(key): values for key, values in rows.items() if key != "checkpoint"}

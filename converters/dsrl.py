@@ -102,9 +102,9 @@ def _renamed(leaves: Mapping[str, NpArray]) -> dict[str, NpArray]:
     return {"cost" if name == "costs" else name: leaf for name, leaf in leaves.items()}
 
 
-def _blocks(source: Source, num_steps: int) -> Iterator[Block]:
+def _blocks(source: Source, num_steps: int, first: int = 0, last: int | None = None) -> Iterator[Block]:
     running = 0.0  # cost of the episode that goes on from the block before
-    for block in source.blocks(num_steps):
+    for block in source.blocks(num_steps, first, last):
         cost = block.steps["costs"].reshape(block.num_steps)
         sums: list[float] = []
         start = 0

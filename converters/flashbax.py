@@ -88,11 +88,12 @@ def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:  # noqa: AR
     layout = Layout(files, names, find_roles(tuple(names.values())))
     example = {names[n]: np.zeros(leaf.shape, parse_dtype(leaf.dtype)) for n, leaf in files.leaves.items()}
     columns = {"source_stream": np.dtype(np.int32)} if streams > 1 else {}
+    stops = _stops(layout, streams)
     return Source(
         example=example,
-        num_steps=files.length * streams,
+        lengths=np.diff(stops, prepend=0),
         finals=(),
-        blocks=blocks_of(partial(_episodes, layout, streams), example, (), columns),
+        blocks=blocks_of(partial(_episodes, layout, streams, stops), len(stops), example, (), columns),
         facts={
             "vault": found[0].name,
             "flashbax_version": files.metadata["version"],
@@ -125,9 +126,27 @@ def _names(names: tuple[str, ...]) -> dict[str, str]:
     return made if len(set(made.values())) == len(names) else {name: name for name in names}
 
 
-def _episodes(layout: Layout, streams: int) -> Iterator[Recorded]:
-    for stream in range(streams):
-        for rows, ended in trajectories(_blocks(layout, stream), lambda block: block[_OVER]):
+def _stops(layout: Layout, streams: int) -> NpArray:
+    """Returns the step after each episode's last one, streams end to end, from the flags; int64 `[E]`."""
+    length, roles = layout.files.length, layout.roles.to_dict()
+    flags = [leaf for role, leaf in roles.items() if role not in ("reward", "next_observation")]
+    names = {theirs: ours for theirs, ours in layout.names.items() if ours in flags}
+    found = [np.arange(1, streams + 1) * length]
+    for stream in range(streams if names else 0):
+        at = stream * length
+        for block in _blocks(layout, names, stream, 0, length):
+            found.append(at + 1 + np.flatnonzero(block[_OVER]))
+            at += len(block[_OVER])
+    return np.unique(np.concatenate(found))
+
+
+def _episodes(layout: Layout, streams: int, stops: NpArray, first: int, last: int) -> Iterator[Recorded]:
+    length = layout.files.length
+    begin, end = np.concatenate([[0], stops])[[first, last]].tolist()
+    for stream in range(begin // length, -(-end // length)):
+        low, high = max(0, begin - stream * length), min(length, end - stream * length)
+        blocks = _blocks(layout, layout.names, stream, low, high)
+        for rows, ended in trajectories(blocks, lambda block: block[_OVER]):
             yield Recorded(
                 {name: rows[name] for name in layout.names.values()},
                 terminated=ended and bool(rows[_TERMINATED][-1]),
@@ -136,16 +155,18 @@ def _episodes(layout: Layout, streams: int) -> Iterator[Recorded]:
             )
 
 
-def _blocks(layout: Layout, stream: int) -> Iterator[dict[str, Any]]:
+def _blocks(
+    layout: Layout, names: Mapping[str, str], stream: int, low: int, high: int
+) -> Iterator[dict[str, Any]]:
+    """Reads some leaves of the steps `[low, high)` of a stream, and where episodes end."""
     files, place = layout.files, slice(stream, stream + 1)
-    row_bytes = sum(
-        parse_dtype(leaf.dtype).itemsize * int(np.prod(leaf.shape)) for leaf in files.leaves.values()
-    )
+    read = [files.leaves[name] for name in names]
+    row_bytes = sum(parse_dtype(leaf.dtype).itemsize * int(np.prod(leaf.shape)) for leaf in read)
     rows = max(1, _READ_BYTES // max(1, row_bytes))
     first = next((theirs for theirs, ours in layout.names.items() if ours == layout.roles.is_first), None)
-    for start in range(0, files.length, rows):
-        stop = min(start + rows, files.length)
-        block = {ours: files.read(theirs, start, stop, place)[0] for theirs, ours in layout.names.items()}
+    for start in range(low, high, rows):
+        stop = min(start + rows, high)
+        block = {ours: files.read(theirs, start, stop, place)[0] for theirs, ours in names.items()}
         over, terminated, truncated = ends_of(layout.roles, block)
         if first is not None:  # an episode ends before the first step of the next
             over[: len(over) - 1] |= block[layout.names[first]][1:] != 0

@@ -9,7 +9,7 @@
 The final observation of a trajectory was not kept by those who made them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError, NotFoundError
 from ..vault.tree import component
-from .arrow_columns import arrow, dtype_of, is_rows, is_scalar, is_text, lengths_of, values_of
+from .arrow_columns import arrow, batches_of, dtype_of, is_rows, is_scalar, is_text, lengths_of, values_of
 from .naming import column_names
 from .recorded import Recorded, blocks_of
 from .source import Source
@@ -94,19 +94,19 @@ def read(
     schema = _open(files[0]).schema_arrow
     _check(schema, files, skip)
     fields = {name: schema.field(name).type for name in schema.names if name not in skip}
-    facts = _look(files, fields)
-    episodes = partial(_episodes, files, fields)
-    first = next((each for each in episodes() if len(each.steps["reward"])), None)
-    if first is None:
+    lengths, facts = _look(files, fields)
+    if not lengths.any():
         raise FormatError(f"{path} has no step: there is nothing to convert.")
+    some = int(lengths.argmax())
+    first = next(_episodes(files, fields, some, some + 1))
     example = {leaf: np.zeros(values.shape[1:], values.dtype) for leaf, values in first.steps.items()}
     names = column_names(name for name, kind in fields.items() if is_scalar(kind))
     columns = {column: dtype_of(fields[name]) for name, column in names.items()}
     return Source(
         example=example,
-        num_steps=facts["steps"],
+        lengths=lengths,
         finals=(),
-        blocks=blocks_of(partial(_whole, episodes, example, names), example, (), columns),
+        blocks=blocks_of(partial(_whole, files, fields, example, names), len(lengths), example, (), columns),
         facts=facts
         | {"files": [file.name for file in files], "columns": {n: str(k) for n, k in fields.items()}},
         columns=columns,
@@ -169,27 +169,35 @@ def _check(schema: Any, files: Sequence[Path], skip: Sequence[str]) -> None:
             raise FormatError(f"{file} has other columns than {files[0]}: {other.names} instead of {names}.")
 
 
-def _look(files: Sequence[Path], fields: dict[str, Any]) -> dict[str, Any]:
-    """Counts, from the columns of numbers alone."""
+def _look(files: Sequence[Path], fields: dict[str, Any]) -> tuple[NpArray, dict[str, Any]]:
+    """Returns the lengths of trajectories, int64 `[E]`, and counts, from the columns of numbers alone."""
     end = next(name for name in _ENDS if name in fields)
-    steps = rows = nan = unfinished = 0
+    lengths = [np.zeros(0, np.int64)]
+    nan = unfinished = 0
     for _, batch in _batches(files, ["rewards", end]):
         rewards, ends = batch.column("rewards"), batch.column(end)
         flat = rewards.flatten()
-        steps += int(lengths_of(rewards).sum())
-        rows += batch.num_rows
+        lengths.append(lengths_of(rewards))
         if arrow().types.is_floating(flat.type):
             nan += int(np.isnan(flat.to_numpy(zero_copy_only=False)).sum())
         unfinished += sum(not (one and one[-1]) for one in ends.to_pylist())
-    return {"steps": steps, "trajectories": rows, "nan_rewards": nan, "trajectories_without_done": unfinished}
+    every = np.concatenate(lengths)
+    return every, {
+        "steps": int(every.sum()),
+        "trajectories": len(every),
+        "nan_rewards": nan,
+        "trajectories_without_done": unfinished,
+    }
 
 
-def _batches(files: Sequence[Path], columns: list[str]) -> Iterator[tuple[Path, Any]]:
+def _batches(files: Sequence[Path], columns: list[str], first: int = 0) -> Iterator[tuple[Path, Any]]:
+    """Yields some trajectories at a time, and their file, from a trajectory on."""
     damaged = (OSError, arrow().ArrowInvalid)
     for file in files:
         opened = _open(file)
+        skip, first = first, max(0, first - opened.metadata.num_rows)
         try:
-            for batch in opened.iter_batches(batch_size=_TRAJECTORIES, columns=columns):
+            for batch in batches_of(opened, columns, _TRAJECTORIES, skip):
                 yield file, batch
         except damaged as error:
             raise FormatError(
@@ -197,19 +205,26 @@ def _batches(files: Sequence[Path], columns: list[str]) -> Iterator[tuple[Path, 
             ) from error
 
 
-def _episodes(files: Sequence[Path], fields: dict[str, Any]) -> Iterator[Recorded]:
-    number = 0
-    for file, batch in _batches(files, list(fields)):
-        for row in range(batch.num_rows):
+def _episodes(files: Sequence[Path], fields: dict[str, Any], start: int, stop: int) -> Iterator[Recorded]:
+    number = start
+    for file, batch in _batches(files, list(fields), start) if start < stop else ():
+        for row in range(min(batch.num_rows, stop - number)):
             yield _episode(batch.slice(row, 1), fields, f"trajectory {number} of {file}")
             number += 1
+        if number == stop:
+            return
 
 
 def _whole(
-    episodes: Callable[[], Iterator[Recorded]], example: dict[str, NpArray], names: dict[str, str]
+    files: Sequence[Path],
+    fields: dict[str, Any],
+    example: dict[str, NpArray],
+    names: dict[str, str],
+    start: int,
+    stop: int,
 ) -> Iterator[Recorded]:
     """Gives columns their names, and the leaves of trajectories without a step their shape."""
-    for episode in episodes():
+    for episode in _episodes(files, fields, start, stop):
         steps = dict(episode.steps)
         for name, values in steps.items():
             if not len(values) and name in example:

@@ -21,7 +21,7 @@ from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
 from .npy import Column
 from .npz import columns_of, is_npz, read_array, read_rows, require_rows
-from .recorded import Recorded, blocks_of
+from .recorded import Recorded, blocks_of, undivided
 from .source import Source
 from .trajectories import cut_at, flags_of
 
@@ -103,9 +103,11 @@ def read(
     pickled = [key for key, column in layout.columns.items() if column.is_pickle]
     return Source(
         example=example,
-        num_steps=int(layout.lengths.sum()),
+        lengths=np.array([layout.lengths.sum()]),
         finals=("observation",),
-        blocks=blocks_of(partial(_episodes, layout, horizon), example, ("observation",)),
+        blocks=blocks_of(
+            partial(undivided, partial(_episodes, layout, horizon)), 1, example, ("observation",)
+        ),
         facts={
             "keys": {key: column.to_dict() for key, column in layout.columns.items()},
             "left_out": dict.fromkeys(pickled, "a pickle, which is never loaded"),

@@ -22,6 +22,7 @@ from ..vault.errors import FormatError
 from ..vault.tree import component
 from .lerobot_frames import Frames, frames_of
 from .lerobot_meta import INFO, Meta, read_meta
+from .lerobot_videos import frame_shape, video_names
 from .recorded import Recorded, blocks_of
 from .source import Source
 
@@ -81,11 +82,11 @@ def read(
       done: what a `next.done` in an episode's last frame means, `terminated` or `truncated`. None goes by
         `next.success`: with it the task ended, without it somebody stopped; where there is no
         `next.success`, `done` means `terminated`.
-      skip: features to leave out, videos above all.
+      skip: features to leave out, videos above all: their pixels are many times as large as they.
 
     Raises:
-      FormatError: if the dataset is not what LeRobot writes, now or while it is read, or has videos.
-      MissingExtraError: without PyArrow, or for images without Pillow.
+      FormatError: if the dataset is not what LeRobot writes, now or while it is read.
+      MissingExtraError: without PyArrow, for images without Pillow, or for videos without PyAV.
       ValueError: if an option does not fit.
     """
     if not detect(path):
@@ -97,15 +98,14 @@ def read(
     meta = read_meta(path)
     names = _features(meta, skip)
     plan, facts = _look(meta, names, done)
-    episodes = partial(_episodes, meta, plan)
     example = {leaf: _zero(meta, name, plan) for name, leaf in plan.leaves.items()}
     example |= {flag: np.zeros((), np.bool_) for flag in ("terminated", "truncated")}
     columns = {"episode_index": np.dtype(np.int64)}
     return Source(
         example=example,
-        num_steps=sum(entry.length for entry in meta.episodes),
+        lengths=np.array([entry.length for entry in meta.episodes]),
         finals=(),
-        blocks=blocks_of(episodes, example, (), columns),
+        blocks=blocks_of(partial(_episodes, meta, plan), len(meta.episodes), example, (), columns),
         facts=facts,
         attributes={"lerobot": dict(meta.info), "tasks": {str(k): v for k, v in meta.tasks.items()}},
         columns=columns,
@@ -120,12 +120,6 @@ def _features(meta: Meta, skip: Sequence[str]) -> list[str]:
                 f"`skip` must name features of {meta.path} that can be spared; got {name!r}. It has "
                 f"{', '.join(meta.features)}."
             )
-    videos = [name for name, each in meta.features.items() if each["dtype"] == "video" and name not in skip]
-    if videos:
-        raise FormatError(
-            f"{meta.path} has the videos {videos}, which are not decoded: a lossy stream of frames that are "
-            f"found by their time. `skip={tuple(videos)!r}` converts everything else."
-        )
     left = (*skip, *COUNTERS, *meta.mark.get("derived", ()))
     return [name for name in meta.features if name not in left]
 
@@ -168,6 +162,9 @@ def _look(meta: Meta, names: Sequence[str], done: str | None) -> tuple[Plan, dic
         "next_done_means": ends,
         "nan_rewards": nan,
         "texts_of_episodes": list(constant),
+        "videos": {
+            name: meta.features[name].get("info") for name in video_names(meta.features) if name in names
+        },
         "not_kept": [*COUNTERS, "statistics"],
     }
     return Plan(leaves, constant, dtypes, ends), facts
@@ -205,15 +202,14 @@ def _leaves(names: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
 def _zero(meta: Meta, name: str, plan: Plan) -> NpArray:
     feature = meta.features[name]
     shape = tuple(feature["shape"])
-    if feature["dtype"] == "image":
-        first = shape[0] in (1, 3, 4) and shape[-1] not in (1, 3, 4)
-        return np.zeros((*shape[1:], shape[0]) if first else shape, np.uint8)
+    if feature["dtype"] in ("image", "video"):
+        return np.zeros(frame_shape(feature), np.uint8)
     dtype = plan.dtypes.get(plan.leaves[name]) or np.dtype(feature["dtype"])
     return np.zeros(() if shape == (1,) else shape, dtype)
 
 
-def _episodes(meta: Meta, plan: Plan) -> Iterator[Recorded]:
-    for frames in frames_of(meta, [*plan.leaves, *plan.texts]):
+def _episodes(meta: Meta, plan: Plan, start: int, stop: int) -> Iterator[Recorded]:
+    for frames in frames_of(meta, [*plan.leaves, *plan.texts], start, stop):
         yield _episode(meta, plan, frames)
 
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
-from .arrow_columns import arrow, values_of
+from .arrow_columns import arrow, batches_of, values_of
 from .extra import extra
 from .lerobot_meta import Entry, Meta
+from .lerobot_videos import clip_of, place_of, video_names
 
 _FRAMES = 256  # read at a time
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -24,7 +25,7 @@ class Frames:
 
     Attributes:
       entry: of the episode.
-      values: `[T, ...]` of each column that was asked for, by its name; texts as objects.
+      values: `[T, ...]` of each column that was asked for, by its name; texts as objects, videos as clips.
     """
 
     entry: Entry
@@ -36,23 +37,34 @@ class Frames:
         return f"episode {self.entry.index} of {self.entry.file}"
 
 
-def frames_of(meta: Meta, columns: Sequence[str]) -> Iterator[Frames]:
-    """Yields the episodes' frames; one episode is in memory at a time.
+def frames_of(
+    meta: Meta, columns: Sequence[str], start: int = 0, stop: int | None = None
+) -> Iterator[Frames]:
+    """Yields episodes' frames; one episode is in memory at a time.
 
     Args:
       meta: of the dataset.
       columns: to read.
+      start: the episode to begin with, counted as the metadata have them.
+      stop: the episode to stop before; None reads to the end.
 
     Raises:
       FormatError: naming the file, the column and the episode.
-      MissingExtraError: for images, without Pillow.
+      MissingExtraError: for images without Pillow, for videos without PyAV.
     """
-    names = list(dict.fromkeys([*columns, "episode_index", "frame_index"]))
+    videos = [name for name in video_names(meta.features) if name in columns]
+    names = [name for name in dict.fromkeys([*columns, "episode_index", "frame_index"]) if name not in videos]
+    stop = len(meta.episodes) if stop is None else stop
+    before = 0  # episodes in the files before
     for file, entries in meta.by_file():
-        batches = _batches(file, names)
+        first, last = max(0, start - before), stop - before
+        before += len(entries)
+        if first >= len(entries) or last <= 0:
+            continue
+        batches = _batches(file, names, sum(entry.length for entry in entries[:first]))
         held: list[Any] = []
         count = 0
-        for entry in entries:
+        for entry in entries[first:last]:
             while count < entry.length:
                 batch = next(batches, None)
                 if batch is None:
@@ -65,14 +77,15 @@ def frames_of(meta: Meta, columns: Sequence[str]) -> Iterator[Frames]:
             rows = arrow().Table.from_batches(held).combine_chunks()
             frames = Frames(entry, _values(meta, entry, rows.slice(0, entry.length), names))
             _check(frames)
+            frames.values.update((name, _video(meta, entry, name)) for name in videos)
             yield frames
             count -= entry.length
             held = rows.slice(entry.length).to_batches() if count else []
-        if count or next(batches, None) is not None:
+        if last >= len(entries) and (count or next(batches, None) is not None):
             raise FormatError(f"{file} has more frames than its {len(entries)} episodes are long.")
 
 
-def _batches(file: Path, names: list[str]) -> Iterator[Any]:
+def _batches(file: Path, names: list[str], first: int) -> Iterator[Any]:
     parquet, damaged = arrow("pyarrow.parquet"), (OSError, arrow().ArrowInvalid)
     try:
         opened = parquet.ParquetFile(file)
@@ -81,7 +94,7 @@ def _batches(file: Path, names: list[str]) -> Iterator[Any]:
             raise FormatError(
                 f"{file} has no column `{missing[0]}`; it has {', '.join(opened.schema_arrow.names)}."
             )
-        yield from opened.iter_batches(batch_size=_FRAMES, columns=names)
+        yield from batches_of(opened, names, _FRAMES, first)
     except damaged as error:
         raise FormatError(f"{file} cannot be read as Parquet: {error}. Fetch or copy it again.") from error
 
@@ -97,6 +110,14 @@ def _values(meta: Meta, entry: Entry, rows: Any, names: Sequence[str]) -> dict[s
         except FormatError as error:
             raise FormatError(f"`{name}` of episode {entry.index} of {entry.file}: {error}.") from error
     return found
+
+
+def _video(meta: Meta, entry: Entry, name: str) -> Any:
+    fps = meta.info.get("fps")
+    if not isinstance(fps, int | float) or fps <= 0:
+        raise FormatError(f"The metadata of {meta.path} must say the frames a second: `fps` is {fps!r}.")
+    place = place_of(meta.path, meta.info, entry.index, entry.videos, name)
+    return clip_of(place, fps, entry.length, meta.features[name])
 
 
 def _read(meta: Meta, feature: Any, column: Any) -> NpArray:

@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,18 +107,13 @@ def read(path: Path, entry: "DatasetEntry | None" = None, *, skip: Sequence[str]
     scans = list(storage.scan())
     if not scans:
         raise FormatError(f"{path} has no episodes: there is nothing to convert.")
-    first = next(storage.episodes())
+    first = next(storage.episodes(0, 1))
     layout = _layout(first, scans)
-
-    def episodes() -> Iterator[Recorded]:
-        for number, raw in enumerate(storage.episodes()):
-            yield _recorded(raw, layout, number)
-
     return Source(
         example=layout.example,
-        num_steps=sum(scan.length for scan in scans),
+        lengths=np.array([scan.length for scan in scans]),
         finals=layout.finals,
-        blocks=blocks_of(episodes, layout.example, layout.finals),
+        blocks=blocks_of(partial(_episodes, storage, layout), len(scans), layout.example, layout.finals),
         facts=_facts(metadata, first, scans, storage.more()),
         attributes={NAME: _plain(metadata)},
         horizon=_horizon(metadata.get("env_spec")),
@@ -189,6 +185,13 @@ def _layout(raw: Raw, scans: Sequence[Scan]) -> _Layout:
             example[name] = np.zeros((), f"U{max(1, width)}")
     finals = tuple(name for name, values in rows.items() if len(values) == length + 1)
     return _Layout(example, finals, single)
+
+
+def _episodes(
+    storage: Hdf5Storage | ArrowStorage, layout: _Layout, start: int, stop: int
+) -> Iterator[Recorded]:
+    for number, raw in enumerate(storage.episodes(start, stop), start):
+        yield _recorded(raw, layout, number)
 
 
 def _recorded(raw: Raw, layout: _Layout, number: int) -> Recorded:

@@ -50,18 +50,18 @@ class ArrowStorage:
 
     def scan(self) -> Iterator[Scan]:
         """Yields what each episode is like."""
-        for raw in self._all(whole=False):
+        for raw in self._some(0, self.count, whole=False):
             widths = {n: v.dtype.itemsize // 4 for n, v in raw.leaves.items() if v.dtype.kind == "U"}
             rewards = raw.leaves["reward"]
             nans = int(np.isnan(rewards).sum()) if rewards.dtype.kind == "f" else 0
             yield Scan(len(rewards), nans, widths)
 
-    def episodes(self) -> Iterator[Raw]:
-        """Yields the episodes in their order."""
-        return self._all(whole=True)
+    def episodes(self, start: int, stop: int) -> Iterator[Raw]:
+        """Yields the episodes `[start, stop)`."""
+        return self._some(start, stop, whole=True)
 
-    def _all(self, *, whole: bool) -> Iterator[Raw]:
-        for number in range(self.count):
+    def _some(self, start: int, stop: int, *, whole: bool) -> Iterator[Raw]:
+        for number in range(start, stop):
             folder = self.path / str(number)
             table = self._table(folder)
             for key in ("observations", "actions", "rewards", *FLAGS):

@@ -64,10 +64,10 @@ class Hdf5Storage:
                 nans = int(np.isnan(rewards).sum()) if rewards.dtype.kind == "f" else 0
                 yield Scan(len(rewards), nans, widths)
 
-    def episodes(self) -> Iterator[Raw]:
-        """Yields the episodes in their order."""
+    def episodes(self, start: int, stop: int) -> Iterator[Raw]:
+        """Yields the episodes `[start, stop)`."""
         with hdf5.open_hdf5(self.path) as file:
-            for number in range(self.count):
+            for number in range(start, stop):
                 group = self._group(file, number)
                 leaves: dict[str, NpArray] = {}
                 jpeg: list[str] = []

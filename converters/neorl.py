@@ -13,6 +13,7 @@ An episode ends where `done` or `truncated` is set or the index says so. What fo
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ from .following import derivable, keep, next_name
 from .json_arrays import to_json
 from .npy import Column
 from .npz import columns_of, is_npz, read_array, read_rows, require_rows
-from .recorded import Recorded, blocks_of
+from .recorded import Recorded, blocks_of, undivided
 from .source import Source
 from .trajectories import cut_at, flags_of
 
@@ -125,9 +126,11 @@ def read(
     rewards = read_array(path, layout.columns["reward"])
     return Source(
         example=example,
-        num_steps=len(layout.done),
+        lengths=np.array([len(layout.done)]),
         finals=finals,
-        blocks=blocks_of(lambda: _episodes(layout, horizon, kept=kept), example, finals),
+        blocks=blocks_of(
+            partial(undivided, partial(_episodes, layout, horizon, kept=kept)), 1, example, finals
+        ),
         facts={
             "keys": {key: column.to_dict() for key, column in layout.columns.items()},
             "next_obs": "absent" if not has_next else "kept" if kept else "derived",

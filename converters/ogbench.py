@@ -11,8 +11,9 @@
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,16 +108,11 @@ def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:  # noqa: AR
     flags = {name: np.zeros((), np.bool_) for name in ("terminated", "truncated")}
     columns = {"validation": np.dtype(np.bool_)}
     finals = tuple(example)
-
-    def episodes() -> Iterator[Recorded]:
-        for shard in shards:
-            yield from _episodes(shard)
-
     return Source(
         example=example | flags,
-        num_steps=sum(shard.num_steps for shard in shards),
+        lengths=np.array([shard.num_steps for shard in shards]),
         finals=finals,
-        blocks=blocks_of(episodes, example | flags, finals, columns),
+        blocks=blocks_of(partial(_of_files, shards), len(shards), example | flags, finals, columns),
         facts={
             "files": [shard.path.name for shard in shards],
             "keys": {key: column.to_dict() for key, column in first.columns.items()},
@@ -190,6 +186,11 @@ def _check_alike(first: Shard, other: Shard) -> None:
             f"The files of one dataset have the same keys, dtypes and shapes: {wrong} of {other.path} are "
             f"not what they are in {first.path.name}. Convert the files one by one."
         )
+
+
+def _of_files(shards: Sequence[Shard], start: int, stop: int) -> Iterator[Recorded]:
+    for shard in shards[start:stop]:
+        yield from _episodes(shard)
 
 
 def _episodes(shard: Shard) -> Iterator[Recorded]:

@@ -26,7 +26,7 @@ from .npz import columns_of, is_npz, read_array, read_rows, require_rows
 from .npz_file import NpzWriter
 from .outgoing import outgoing, require_plain
 from .readback import compare
-from .recorded import Recorded, blocks_of
+from .recorded import Recorded, blocks_of, undivided
 from .source import Source
 from .trajectories import cut_at
 
@@ -85,11 +85,12 @@ def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:  # noqa: AR
     own = {*_OWN, ATTRIBUTES}
     columns = {name: values.dtype for name, values in table.items() if name not in own}
     example = {name: np.zeros(column.shape[1:], column.dtype) for name, column in leaves.items()}
+    whole = partial(undivided, partial(_episodes, path, leaves, finals, table))
     return Source(
         example=example,
-        num_steps=count,
+        lengths=np.array([count]),
         finals=tuple(finals),
-        blocks=blocks_of(partial(_episodes, path, leaves, finals, table), example, tuple(finals), columns),
+        blocks=blocks_of(whole, 1, example, tuple(finals), columns),
         facts={"keys": {key: column.to_dict() for key, column in found.items()}},
         attributes=json.loads(bytes(read_array(path, found[ATTRIBUTES])[()])) if ATTRIBUTES in found else {},
         columns=columns,

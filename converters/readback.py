@@ -55,8 +55,8 @@ def episodes_of(source: Source) -> Iterator[Recorded]:
     Example:
       >>> from strongbax.converters.recorded import blocks_of
       >>> one = Recorded({"reward": np.ones(3)}, terminated=True, truncated=False)
-      >>> blocks = blocks_of(lambda: iter([one, one]), {"reward": np.zeros(())})
-      >>> source = Source({"reward": np.zeros(())}, 6, (), blocks, {})
+      >>> blocks = blocks_of(lambda start, stop: iter([one, one][start:stop]), 2, {"reward": np.zeros(())})
+      >>> source = Source({"reward": np.zeros(())}, np.array([3, 3]), (), blocks, {})
       >>> [len(episode.steps["reward"]) for episode in episodes_of(source)]
       [3, 3]
     """
@@ -98,8 +98,8 @@ def compare(wanted: Iterable[Recorded], source: Source) -> None:
     Example:
       >>> from strongbax.converters.recorded import blocks_of
       >>> one = Recorded({"reward": np.ones(3)}, terminated=True, truncated=False)
-      >>> blocks = blocks_of(lambda: iter([one]), {"reward": np.zeros(())})
-      >>> source = Source({"reward": np.zeros(())}, 3, (), blocks, {})
+      >>> blocks = blocks_of(lambda start, stop: iter([one][start:stop]), 1, {"reward": np.zeros(())})
+      >>> source = Source({"reward": np.zeros(())}, np.array([3]), (), blocks, {})
       >>> compare([one], source)
     """
     pairs = itertools.zip_longest(wanted, episodes_of(source))

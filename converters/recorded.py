@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,10 @@ import numpy as np
 from ..vault.dtypes import NpArray
 from ..vault.episodes import Ends
 from ..vault.errors import FormatError
-from .source import Block
+from .source import Block, Blocks
+
+# `episodes(start, stop)` reads the episodes of the units `[start, stop)`, in their order.
+Episodes = Callable[[int, int], Iterator["Recorded"]]
 
 
 @dataclass(frozen=True)
@@ -34,15 +38,18 @@ class Recorded:
 
 
 def blocks_of(
-    episodes: Callable[[], Iterator[Recorded]],
+    episodes: Episodes,
+    units: int,
     example: Mapping[str, NpArray],
     finals: Sequence[str] = (),
     columns: Mapping[str, Any] | None = None,
-) -> Callable[[int], Iterator[Block]]:
+) -> Blocks:
     """Gives a source's `blocks`: whole episodes, about as many steps at a time as are asked for.
 
     Args:
-      episodes: reads them from the first on, each time it is called.
+      episodes: `episodes(start, stop)` reads those of the units `[start, stop)`, each time it is called;
+        nothing before them is read. A pickle of it must do the same.
+      units: the source's number of units; one episode each, where the format allows it.
       example: one step, as in `Source`.
       finals: names of the leaves that have final rows; zeros stand where none is known.
       columns: dtypes, as in `Source`.
@@ -52,24 +59,45 @@ def blocks_of(
 
     Example:
       >>> one = Recorded({"reward": np.ones(3)}, terminated=True, truncated=False)
-      >>> blocks = blocks_of(lambda: iter([one, one, one]), {"reward": np.zeros(())})
+      >>> blocks = blocks_of(lambda start, stop: iter([one] * (stop - start)), 4, {"reward": np.zeros(())})
       >>> [(block.num_steps, block.ends.stop.tolist()) for block in blocks(5)]
-      [(6, [3, 6]), (3, [3])]
+      [(6, [3, 6]), (6, [3, 6])]
+      >>> [block.num_steps for block in blocks(5, 1)]
+      [6, 3]
     """
+    return partial(_blocks, episodes, units, example, tuple(finals), columns or {})
 
-    def blocks(num_steps: int) -> Iterator[Block]:
-        held: list[Recorded] = []
-        count = 0
-        for number, episode in enumerate(episodes()):
-            count += _checked(episode, example, number)
-            held.append(episode)
-            if count >= num_steps:
-                yield _block(held, example, finals, columns or {})
-                held, count = [], 0
-        if held:
-            yield _block(held, example, finals, columns or {})
 
-    return blocks
+def undivided(episodes: Callable[[], Iterator[Recorded]], start: int, stop: int) -> Iterator[Recorded]:
+    """Reads a source that is one unit, for it can only be read from its start.
+
+    Example:
+      >>> len(list(undivided(lambda: iter("ab"), 0, 1))), len(list(undivided(lambda: iter("ab"), 1, 1)))
+      (2, 0)
+    """
+    return episodes() if start < stop else iter(())
+
+
+def _blocks(
+    episodes: Episodes,
+    units: int,
+    example: Mapping[str, NpArray],
+    finals: Sequence[str],
+    columns: Mapping[str, Any],
+    num_steps: int,
+    start: int = 0,
+    stop: int | None = None,
+) -> Iterator[Block]:
+    held: list[Recorded] = []
+    count = 0
+    for number, episode in enumerate(episodes(start, units if stop is None else stop), start):
+        count += _checked(episode, example, number)
+        held.append(episode)
+        if count >= num_steps:
+            yield _block(held, example, finals, columns)
+            held, count = [], 0
+    if held:
+        yield _block(held, example, finals, columns)
 
 
 def _checked(episode: Recorded, example: Mapping[str, NpArray], number: int) -> int:

@@ -80,22 +80,24 @@ def read(
     found = scan(folder, features)
     plan = plan_of(folder, features, found, last_row)
     episodes = partial(_episodes, folder, features, plan)
-    example = _example(features, found, plan, episodes)
+    example = _example(features, found, plan, partial(episodes, 0, len(found.lengths)))
     by_path = {feature.path: feature for feature in features}
     columns = {column: by_path[path].dtype for path, column in plan.columns.items()}
     return Source(
         example=example,
-        num_steps=found.rows - (found.lasts if plan.final else 0),
+        lengths=np.array(found.lengths) - (np.array(found.ending) & plan.final),
         finals=plan.finals,
-        blocks=blocks_of(episodes, example, plan.finals, columns),
+        blocks=blocks_of(episodes, len(found.lengths), example, plan.finals, columns),
         facts=_facts(folder, features, found, plan),
         columns=columns,
         card={key: folder.info[key] for key in ("description", "citation") if folder.info.get(key)},
     )
 
 
-def _episodes(folder: Folder, features: Sequence[Feature], plan: Plan) -> Iterator[Recorded]:
-    for record in records_of(folder, features, images=True):
+def _episodes(
+    folder: Folder, features: Sequence[Feature], plan: Plan, start: int, stop: int
+) -> Iterator[Recorded]:
+    for record in records_of(folder, features, images=True, start=start, stop=stop):
         yield plan.episode(record)
 
 

@@ -117,16 +117,20 @@ def open_folder(path: Path, split: str | None = None) -> Folder:
     return Folder(folder, info, load_json(folder / FEATURES), mark, tuple(shards), tuple(absent))
 
 
-def read_shard(shard: Shard) -> Iterator[bytes]:
+def read_shard(shard: Shard, first: int = 0) -> Iterator[bytes]:
     """Yields the records of a shard.
+
+    Args:
+      shard: to read.
+      first: the record to begin with.
 
     Raises:
       FormatError: if they are not as many as the dataset says, or damaged.
       MissingExtraError: for ArrayRecord, without its library.
     """
-    number = -1
+    number = first - 1
     reader = _array_records if ".array_record" in shard.path.name else read_records
-    for number, record in enumerate(reader(shard.path)):  # noqa: B007 - counted
+    for number, record in enumerate(reader(shard.path, first), first):  # noqa: B007 - counted
         yield record
     if number + 1 != shard.records:
         raise FormatError(
@@ -194,11 +198,11 @@ def _shards(folder: Path, info: Mapping[str, Any], split: Mapping[str, Any], for
     ]
 
 
-def _array_records(path: Path) -> Iterator[bytes]:
+def _array_records(path: Path, first: int) -> Iterator[bytes]:
     module = extra("array_record.python.array_record_module", "rlds", "Reading ArrayRecord")
     reader = module.ArrayRecordReader(str(path))
     try:
-        for number in range(reader.num_records()):
+        for number in range(first, reader.num_records()):
             yield bytes(reader.read([number])[0])
     except (OSError, ValueError, RuntimeError, IndexError) as error:
         raise FormatError(

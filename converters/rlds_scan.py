@@ -26,9 +26,8 @@ class Scan:
     """What the records amount to.
 
     Attributes:
-      rows: of all episodes, last rows included.
-      episodes: records.
-      lasts: episodes whose last row says `is_last`.
+      lengths: rows of each episode, its last row included.
+      ending: whether the last row of each episode says `is_last`.
       carrying: those of them whose last row has an action or a reward that is not 0.
       firsts: episodes whose first row says `is_first`.
       shapes: of one row of each feature of the steps, by name.
@@ -38,9 +37,8 @@ class Scan:
       nan_rewards: rewards that are no number.
     """
 
-    rows: int = 0
-    episodes: int = 0
-    lasts: int = 0
+    lengths: list[int] = field(default_factory=list[int])
+    ending: list[bool] = field(default_factory=list[bool])
     carrying: int = 0
     firsts: int = 0
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
@@ -48,6 +46,11 @@ class Scan:
     varying: set[str] = field(default_factory=set[str])
     nonzero: set[str] = field(default_factory=set[str])
     nan_rewards: int = 0
+
+    @property
+    def lasts(self) -> int:
+        """Episodes whose last row says `is_last`."""
+        return sum(self.ending)
 
 
 @dataclass(frozen=True)
@@ -81,19 +84,29 @@ class Record:
         return FormatError(f"Record {self.number} of {self.shard.path}: {what}.")
 
 
-def records_of(folder: Folder, features: Sequence[Feature], *, images: bool) -> Iterator[Record]:
-    """Yields the records of a dataset, one in memory at a time.
+def records_of(
+    folder: Folder, features: Sequence[Feature], *, images: bool, start: int = 0, stop: int | None = None
+) -> Iterator[Record]:
+    """Yields records of a dataset, one in memory at a time.
 
     Args:
       folder: of the dataset.
       features: to read.
       images: decode them; see `read_feature`.
+      start: the record to begin with, counted over all shards.
+      stop: the record to stop before; None reads to the end.
 
     Raises:
       FormatError: naming the file and the record.
     """
+    before = 0  # records in the shards before
     for shard in folder.shards:
-        for number, data in enumerate(read_shard(shard)):
+        first, before = min(max(0, start - before), shard.records), before + shard.records
+        if start >= before and shard.records:
+            continue
+        for number, data in enumerate(read_shard(shard, first), first):
+            if stop is not None and before - shard.records + number >= stop:
+                return
             try:
                 example = parse_example(data)
                 rows = {f.name: read_feature(f, example, images=images) for f in features if f.in_steps}
@@ -121,17 +134,16 @@ def scan(folder: Folder, features: Sequence[Feature]) -> Scan:
     found = Scan()
     for record in records_of(folder, features, images=False):
         _add(found, record)
-    if not found.episodes:
+    if not found.lengths:
         raise FormatError(f"{folder.path} holds no records: there is nothing to convert.")
     return found
 
 
 def _add(found: Scan, record: Record) -> None:
-    found.episodes += 1
-    found.rows += record.length
+    found.lengths.append(record.length)
+    found.ending.append(record.ends_last)
     _check_flags(record)
     found.firsts += bool("is_first" in record.rows and record.rows["is_first"][:1].any())
-    found.lasts += record.ends_last
     carries = False
     for name, values in record.rows.items():
         if values.dtype == TEXT:

@@ -14,6 +14,7 @@ A raw file has states and actions only; `mask/<name>` becomes the column `mask_<
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,7 @@ def read(
         masks = _masks(opened)
         facts = {"demos": len(demos), "keys": file.keys(opened["data"][demos[0]])}
         about = {key: hdf5.attribute(value) for key, value in opened["data"].attrs.items()}
-    first = next(replace(file, check=False).episodes(masks))
+    first = next(replace(file, check=False).episodes(masks, 0, 1))
     example: dict[str, NpArray] = {n: np.zeros(v.shape[1:], v.dtype) for n, v in first.steps.items()}
     finals = tuple(name for name in (first.final or file.finals) if name in example)
     columns = {MASK + name: np.dtype(np.bool_) for name in masks}
@@ -100,9 +101,9 @@ def read(
     )
     return Source(
         example=example,
-        num_steps=sum(lengths),
+        lengths=np.array(lengths),
         finals=finals,
-        blocks=blocks_of(lambda: file.episodes(masks), example, finals, columns),
+        blocks=blocks_of(partial(file.episodes, masks), len(lengths), example, finals, columns),
         facts=facts
         | {"next_obs": "final rows" if finals else "kept" if keep_next_observation else "absent"}
         | {"remarks": remarks},
@@ -157,10 +158,10 @@ class _File:
             names = [] if self.keep else [self._name(key) for key in hdf5.datasets(demo)]
         return tuple("observation/" + n.removeprefix(_NEXT) for n in names if n.startswith(_NEXT))
 
-    def episodes(self, masks: Mapping[str, set[str]]) -> Iterator[Recorded]:
-        """Yields the demonstrations."""
+    def episodes(self, masks: Mapping[str, set[str]], start: int, stop: int) -> Iterator[Recorded]:
+        """Yields the demonstrations `[start, stop)`."""
         with hdf5.open_hdf5(self.path) as file:
-            for name in self.demos(file):
+            for name in self.demos(file)[start:stop]:
                 demo = file["data"][name]
                 columns = {MASK + mask: name in members for mask, members in masks.items()}
                 yield self._recorded(name, demo, self.length(demo), columns)

@@ -2,11 +2,18 @@
 
 A format knows how its files are laid out; from here on all are alike. Leaves are named as in a
 vault (`infos/qpos`), and only one block is in memory at a time.
+
+```
+# units     :  |<- 0 ->|<---- 1 ---->|<- 2 ->|<--- 3      what can be read without what is before it
+# lengths   :  [   3,        5,          3,        4]     steps
+# blocks(4, 1, 3)      [. . . .][. . . .]                 units 1 and 2, four steps at a time
+```
+A unit is one episode where the format allows it, else several (a file), or the whole source.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from ..vault.dtypes import NpArray
@@ -34,16 +41,31 @@ class Block:
         return len(next(iter(self.steps.values())))
 
 
+class Blocks(Protocol):
+    """Reads a source, or some of its units, block by block; anew each time it is called."""
+
+    def __call__(self, num_steps: int, start: int = 0, stop: int | None = None, /) -> Iterator[Block]:
+        """Yields the blocks of the units `[start, stop)`.
+
+        Args:
+          num_steps: in a block, about; the last block may be shorter.
+          start: the first unit; what is before it is not read.
+          stop: the unit to stop before; None reads to the end.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Source:
-    """A dataset in a foreign format, ready to be read.
+    """A dataset in a foreign format, ready to be read, and to be sent to another process as a pickle.
 
     Attributes:
       example: one step, leaves without the row axis, by name.
-      num_steps: of the whole source.
+      lengths: steps of each unit, int64 `[U]`. A unit begins where an episode does, ends where one does,
+        and can be read by itself.
       finals: names of the leaves that have final rows.
-      blocks: `blocks(n)` reads the source from its start, `n` steps at a time; the last block may
-        be shorter.
+      blocks: `blocks(n)` reads the source from its start, `n` steps at a time; `blocks(n, start, stop)` the
+        units `[start, stop)`.
       facts: JSON: what the source's layout is and what was decided on it. Goes into the card.
       attributes: JSON: what the source holds that is neither a step nor an episode.
       arrays: the same where it is an array, by name; attached to the vault.
@@ -55,9 +77,9 @@ class Source:
     """
 
     example: Mapping[str, NpArray]
-    num_steps: int
+    lengths: NpArray
     finals: tuple[str, ...]
-    blocks: Callable[[int], Iterator[Block]]
+    blocks: Blocks
     facts: Mapping[str, Any]
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
     arrays: Mapping[str, NpArray] = field(default_factory=dict[str, NpArray])
@@ -65,6 +87,16 @@ class Source:
     horizon: int | None = None
     columns: Mapping[str, Any] = field(default_factory=dict[str, Any])
     card: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def num_steps(self) -> int:
+        """The steps of the whole source."""
+        return int(self.lengths.sum())
+
+    @property
+    def num_units(self) -> int:
+        """The number of units."""
+        return len(self.lengths)
 
 
 class ReadAgain(Exception):  # noqa: N818 - a signal, not an error

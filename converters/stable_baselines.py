@@ -20,7 +20,7 @@ from ..vault.errors import FormatError
 from ..vault.tree import component
 from .npy import Column
 from .npz import columns_of, is_npz, read_array, read_rows, require_rows
-from .recorded import Recorded, blocks_of
+from .recorded import Recorded, blocks_of, undivided
 from .source import Source
 from .trajectories import cut_at, flags_of
 
@@ -96,12 +96,13 @@ def read(
     example = {_leaf(key): np.zeros(_shape(key, c), c.dtype) for key, c in rows.items()}
     example |= {name: np.zeros((), np.bool_) for name in ("terminated", "truncated")}
     finished = len(returns) >= int(starts.sum())
+    episodes = partial(_episodes, path, rows, starts, horizon, finished=finished)
     left = [key for key in found if key not in rows and key not in _BESIDE]
     return Source(
         example=example,
-        num_steps=count,
+        lengths=np.array([count]),
         finals=(),
-        blocks=blocks_of(partial(_episodes, path, rows, starts, horizon, finished=finished), example),
+        blocks=blocks_of(partial(undivided, episodes), 1, example),
         facts={
             "keys": {key: column.to_dict() for key, column in found.items()},
             "left_out": left,

@@ -5,23 +5,28 @@
 ```
 """
 
+import gzip
 import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from ..vault.checksum import crc32c
 from ..vault.errors import FormatError, NotFoundError
 
 _HEAD = struct.Struct("<QI")
 _TAIL = struct.Struct("<I")
+_GZIP = b"\x1f\x8b"
 _MASK = 0xA282EAD8  # so that the checksum of data that holds checksums is no special value
 
 
-def read_records(path: Path) -> Iterator[bytes]:
+def read_records(path: Path, first: int = 0) -> Iterator[bytes]:
     """Yields the records of a file, one in memory at a time.
 
     Args:
-      path: of a file that is not compressed.
+      path: of a file, gzipped or not.
+      first: records before it are passed over: of them only the lengths are read.
 
     Raises:
       NotFoundError: if there is no file.
@@ -32,27 +37,52 @@ def read_records(path: Path) -> Iterator[bytes]:
       [(2, 35)]
       >>> list(read_records(Path("a.tfrecord")))
       [b'one', b'']
+      >>> list(read_records(Path("a.tfrecord"), first=1))
+      [b'']
     """
     if not path.is_file():
         raise NotFoundError(f"`path` must be a TFRecord file; there is no file {path}.")
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        number = start = 0
-        while start < size:
-            head = file.read(_HEAD.size)
-            if len(head) < _HEAD.size:
-                raise _bad(path, number, start, "is cut off")
-            length, crc = _HEAD.unpack(head)
-            if masked_crc(head[:8]) != crc:
-                raise _bad(path, number, start, "has a length whose checksum is wrong")
-            start += _HEAD.size + length + _TAIL.size
-            if start > size:
-                raise _bad(path, number, start, f"is cut off: it ends at byte {start} of {size}")
-            data, tail = file.read(length), file.read(_TAIL.size)
-            if masked_crc(data) != _TAIL.unpack(tail)[0]:
-                raise _bad(path, number, start, "has a checksum that is not that of its bytes")
-            yield data
-            number += 1
+    with path.open("rb") as plain:
+        if not _is_gzip(plain):
+            yield from _records(plain, path, first, path.stat().st_size)
+            return
+        try:
+            with gzip.GzipFile(fileobj=plain) as file:
+                yield from _records(file, path, first, None)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise FormatError(f"{path} cannot be unpacked: {error}. Fetch or copy it again.") from error
+
+
+def _is_gzip(file: IO[bytes]) -> bool:
+    """Says whether a file is gzipped; a record's length may begin with the same bytes, its checksum tells."""
+    head = file.read(_HEAD.size)
+    file.seek(0)
+    framed = len(head) == _HEAD.size and masked_crc(head[:8]) == _HEAD.unpack(head)[1]
+    return head.startswith(_GZIP) and not framed
+
+
+def _records(file: IO[bytes] | gzip.GzipFile, path: Path, first: int, size: int | None) -> Iterator[bytes]:
+    number = start = 0
+    while head := file.read(_HEAD.size):
+        if len(head) < _HEAD.size:
+            raise _bad(path, number, start, "is cut off")
+        length, crc = _HEAD.unpack(head)
+        if masked_crc(head[:8]) != crc:
+            raise _bad(path, number, start, "has a length whose checksum is wrong")
+        start += _HEAD.size + length + _TAIL.size
+        if size is not None and start > size:
+            raise _bad(path, number, start, f"is cut off: it ends at byte {start} of {size}")
+        number += 1
+        if number <= first:
+            if file.seek(start) != start:
+                raise _bad(path, number - 1, start, "is cut off")
+            continue
+        data, tail = file.read(length), file.read(_TAIL.size)
+        if len(tail) < _TAIL.size:
+            raise _bad(path, number - 1, start, "is cut off")
+        if masked_crc(data) != _TAIL.unpack(tail)[0]:
+            raise _bad(path, number - 1, start, "has a checksum that is not that of its bytes")
+        yield data
 
 
 def write_records(path: Path, records: Iterable[bytes], limit: int | None = None) -> list[tuple[int, int]]:
@@ -114,5 +144,5 @@ def masked_crc(data: bytes) -> int:
 def _bad(path: Path, number: int, start: int, what: str) -> FormatError:
     return FormatError(
         f"Record {number} of {path} {what} (byte {start}). A TFRecord file has a checksum at each record: "
-        "this one is damaged, compressed, or none; fetch or copy it again."
+        "this one is damaged or none; fetch or copy it again."
     )

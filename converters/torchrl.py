@@ -14,6 +14,7 @@ them. A batch of two axes is many streams, each read to its end.
 import json
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,11 +78,12 @@ def read(
     folder = open_tensordict(path / STORAGE if is_buffer else path)
     rows = _ring(path, folder.batch) if is_buffer else _batch(path, folder.batch)
     plan = plan_of(folder, rows, path, keep_next=keep_next_observation)
+    lengths = np.array([len(rows) for rows, _, _ in plan.episodes()])
     return Source(
         example=plan.example(),
-        num_steps=sum(map(len, rows)),
+        lengths=lengths,
         finals=tuple(plan.finals),
-        blocks=blocks_of(partial(_episodes, plan, path), plan.example(), tuple(plan.finals)),
+        blocks=blocks_of(partial(_episodes, plan, path), len(lengths), plan.example(), tuple(plan.finals)),
         facts={
             "layout": "ReplayBuffer.dumps" if is_buffer else "TensorDict.memmap",
             "batch": list(folder.batch),
@@ -133,8 +135,9 @@ def _json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _episodes(plan: Plan, path: Path) -> Iterator[Recorded]:
-    for number, (rows, terminated, truncated) in enumerate(plan.episodes()):
+def _episodes(plan: Plan, path: Path, start: int, stop: int) -> Iterator[Recorded]:
+    wanted = islice(plan.episodes(), start, stop)
+    for number, (rows, terminated, truncated) in enumerate(wanted, start):
         steps = {name: plan.rows(keys, rows) for name, keys in plan.leaves.items()}
         flags = {"terminated": plan.flags.terminated[rows], "truncated": plan.flags.truncated[rows]}
         following = {name: plan.rows(keys, rows) for name, keys in plan.finals.items()}
