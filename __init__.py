@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     )
     from .converters import convert
     from .datasets.cache import load_dataset
+    from .datasets.fetch import fetch
+    from .datasets.publish import publish
     from .datasets.scores import normalized_score
     from .vault import Ends, Episode, EpisodeTable, StrongbaxError, Vault
 
@@ -44,6 +46,7 @@ __all__ = [
     "convert",
     "converters",
     "datasets",
+    "fetch",
     "flashbax_alias",
     "importance_weights",
     "in_host_memory",
@@ -58,6 +61,7 @@ __all__ = [
     "make_trajectory_buffer",
     "make_trajectory_queue",
     "normalized_score",
+    "publish",
     "shard",
     "state_shardings",
     "vault",
@@ -84,6 +88,8 @@ _HOMES = {
     "converters": ("convert",),
     "datasets": (),
     "datasets.cache": ("load_dataset",),
+    "datasets.fetch": ("fetch",),
+    "datasets.publish": ("publish",),
     "datasets.scores": ("normalized_score",),
     "vault": ("Ends", "Episode", "EpisodeTable", "StrongbaxError", "Vault"),
 }

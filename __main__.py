@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .datasets import console, converting, describing, fetching, keeping, listing, looking
+from .datasets import console, converting, describing, fetching, keeping, listing, looking, publishing
 from .datasets.arguments import Json
 from .datasets.command_group import CommandGroup
 
@@ -34,6 +34,7 @@ converting.add_to(app)
 keeping.add_to(app)
 fetching.add_to(app)
 describing.add_to(app)
+publishing.add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

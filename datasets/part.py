@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from ..vault.files import replace, storage_errors, sync_directory
+from ..vault.files import replace, storage_errors, sync_directory, sync_file
 from .published import PublishedFile
 
 PART = ".part"
@@ -104,17 +103,15 @@ class Part:
                 return f"its {name} is not the published one"
         return None
 
-    def keep(self) -> None:
-        """Gives the file its name, durably."""
+    def keep(self, *, durable: bool = True) -> None:
+        """Gives the file its name; durably, unless whoever asked sees to that."""
         with storage_errors(self.path, "keep"):
-            descriptor = os.open(self._part, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            if durable:
+                sync_file(self._part)
             self._part.rename(self.path)
             self._mark_path.unlink(missing_ok=True)
-            sync_directory(self.path.parent)
+            if durable:
+                sync_directory(self.path.parent)
 
     def discard(self) -> None:
         """Throws away what has come."""

@@ -22,11 +22,12 @@ _SIZES = (
 )
 
 
-def readme(vault: "Vault") -> str:
+def readme(vault: "Vault", *, table: str | None = None) -> str:
     """Returns the README.md of a vault: Markdown, after a YAML header for Hugging Face's Hub.
 
     Args:
       vault: open; its card is what is told.
+      table: Parquet file of the episode table beside it, which the Hub shows.
 
     Raises:
       ValueError: if a field of its card is not what it should be.
@@ -42,7 +43,7 @@ def readme(vault: "Vault") -> str:
     card = Card.from_dict(vault.card)
     title = card.dataset_id or "A dataset without a name"
     parts = [
-        header(card, vault.num_steps),
+        header(card, vault.num_steps, table),
         f"# {title}",
         card.description or "",
         _table(("", ""), _about(card, vault)),
@@ -56,12 +57,13 @@ def readme(vault: "Vault") -> str:
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
-def header(card: Card, steps: int) -> str:
+def header(card: Card, steps: int, table: str | None = None) -> str:
     """Returns the YAML header.
 
     Args:
       card: of the dataset.
       steps: that it has.
+      table: Parquet file of the episode table beside it, or None.
 
     Example:
       >>> print(header(Card("toy/walk-v0", licence="CC-BY-4.0"), 5000))
@@ -81,6 +83,8 @@ def header(card: Card, steps: int) -> str:
     facts["task_categories"] = ["reinforcement-learning"]
     facts["tags"] = ["offline-rl", "zarr", "strongbax"]
     facts["size_categories"] = [next((name for name, most in _SIZES if steps < most), "10B<n<100B")]
+    if table is not None:
+        facts["configs"] = [{"config_name": "episodes", "data_files": table}]
     # JSON is YAML: whatever stands in a card, it cannot leave its quotes.
     lines = [f"{name}: {json.dumps(fact, ensure_ascii=False)}" for name, fact in facts.items()]
     return "\n".join(["---", *lines, "---"])

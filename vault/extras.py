@@ -1,13 +1,12 @@
 """What stands in a vault's folder beside the vault: files of others, which go where it goes."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from . import log
 from .attachments import FOLDER as ATTACHED
-from .files import TEMPORARY, sync_directory
+from .files import TEMPORARY, sync_directory, sync_file
 from .manifest import FILE as MANIFEST
 from .resume import FOLDER as RESUME
 from .root import FILE, GROUPS, LOCK
@@ -40,8 +39,4 @@ def copy(source: Path, target: Path) -> None:
         sync_directory(target)
         return
     shutil.copyfile(source, target)
-    descriptor = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_file(target)

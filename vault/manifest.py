@@ -22,8 +22,15 @@ _PIECE = 1 << 20
 Progress = Callable[[int, int], None]
 
 
-def write_manifest(folder: Path, *, without: str = "") -> dict[str, Any]:
+def write_manifest(
+    folder: Path, *, without: str = "", facts: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Writes the manifest of the files that are in a folder, but for those of a name that will not stay.
+
+    Args:
+      folder: of the files.
+      without: name of files that are left out.
+      facts: further fields, which readers of vaults ignore.
 
     Returns:
       What stands in it: `format`, and `files`, each with `path`, `size` in bytes and `sha256` in hexadecimal.
@@ -33,7 +40,7 @@ def write_manifest(folder: Path, *, without: str = "") -> dict[str, Any]:
         for path in _files(folder)
         if path.name != without
     ]
-    manifest = {"format": FORMAT, "files": files}
+    manifest = {"format": FORMAT, **(facts or {}), "files": files}
     write_new(folder / FILE, json.dumps(manifest, indent=1).encode() + b"\n")
     return manifest
 

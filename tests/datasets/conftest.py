@@ -1,12 +1,16 @@
-"""A web server on this machine that misbehaves as it is told."""
+"""A web server on this machine that misbehaves as it is told; helpers beside the tests are importable."""
 
 import re
+import sys
 import threading
 import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+
+sys.path.append(str(Path(__file__).parent))
 
 
 class Web:

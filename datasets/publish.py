@@ -1,0 +1,84 @@
+"""Publishing: a vault becomes a dataset that others fetch, whole or not at all."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..vault.location import location_of
+from .folder_shelf import publish_to_folder
+from .publication import Progress, Publication, Terms, silence
+from .staging import card_of, check_publishable
+
+if TYPE_CHECKING:
+    from ..vault import Vault, View
+
+
+def publish(
+    vault: "Vault | View | str | Path",
+    destination: str | Path,
+    *,
+    pack: bool = True,
+    table: bool = True,
+    allow: Sequence[str] = (),
+    overwrite: bool = False,
+    storage: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Publication:
+    """Publishes a vault: packed, with a README, a table of its episodes, and a manifest of all files.
+
+    Whenever the call ends, killed too, whoever looks finds what stood there before or all that is new.
+    Calling it again sends only what is not there. The same vault is the same bytes everywhere.
+
+    Args:
+      vault: a vault, a view, or the path of a vault; its card names id, licence and citation.
+      destination: a folder.
+      pack: write the vault anew for reading, where it is not packed. False: its files as they are.
+      table: put `episodes.parquet` beside it; needs pyarrow.
+      allow: fields of card and attributes, such as `card/provenance`, that may hold what looks like a secret
+        or a private path.
+      overwrite: take the place of whatever vault stands there. Else only an older publication of the
+        same dataset is replaced.
+      storage: how to reach an object store, as in `Vault.open`.
+      progress: called as `progress(what, done, total)` in bytes; `total` may be None.
+
+    Returns:
+      What stands there now.
+
+    Raises:
+      ValueError: if the card lacks something, or something that would be published looks like a secret: the
+        message names each field.
+      AlreadyExistsError: if something else stands there.
+      CorruptionError: if the vault is damaged; nothing was published.
+      StorageError: if the disk refuses.
+      MissingExtraError: if a library is missing, naming the extra.
+
+    Example:
+      >>> from strongbax.vault.view import example
+      >>> vault = example(lengths=[5, 2])
+      >>> with type(vault).open(vault.path, mode="a") as writer:
+      ...     writer.write_card({"dataset_id": "toy/walk-v0", "licence": "CC0-1.0", "citation": "Ada, 1843"})
+      >>> done = publish(vault.path, "published")
+      >>> done.dataset_id, (Path("published") / "README.md").exists()
+      ('toy/walk-v0', True)
+      >>> publish(vault.path, "published").sent  # the same is there
+      0
+    """
+    from ..vault import Vault
+
+    if isinstance(vault, str | Path):
+        with Vault.open(vault, storage=storage if "://" in str(vault) else None) as opened:
+            return publish(
+                opened,
+                destination,
+                pack=pack,
+                table=table,
+                allow=allow,
+                overwrite=overwrite,
+                storage=storage,
+                progress=progress,
+            )
+    check_publishable(vault, card_of(vault), allow)
+    terms = Terms(pack, table, tuple(allow), overwrite)
+    place = location_of(destination, storage)
+    assert isinstance(place, Path)
+    return publish_to_folder(vault, place, terms, progress or silence)
