@@ -21,6 +21,12 @@ SHOWN_ITEMS = 6  # of an array in a table; JSON has all
 
 # How the library's messages name what is an option of the command line: `horizon=0` is --horizon 0.
 _ARGUMENT = re.compile(r"\b(format|horizon|overwrite)=(\w*)")
+_OPTION = re.compile(r"`(format|horizon|overwrite|codec|fractions|offline|mirrors)`")
+_OTHERWISE = {
+    "`entries()` lists all of them": "`strongbax list remote` lists all of them",
+    "`dst` must": "DST must",
+    "Open it with `Vault.open(path, mode='a')`, choose": "Choose",
+}
 
 # Called with how much is done, and how much there is in all.
 Progress = Callable[[int, int], None]
@@ -72,10 +78,15 @@ def explain(error: Exception) -> str:
     Example:
       >>> explain(ValueError("Pass `horizon=0`, or overwrite=True to replace it."))
       'Pass `--horizon 0`, or --overwrite to replace it.'
+      >>> explain(ValueError("`codec` must be one of ['none', 'zstd']: got 'zip'."))
+      "`--codec` must be one of ['none', 'zstd']: got 'zip'."
     """
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {str(error.filename)!r}."
-    return _ARGUMENT.sub(_as_option, str(error)) or type(error).__name__
+    text = str(error)
+    for ours, theirs in _OTHERWISE.items():
+        text = text.replace(ours, theirs)
+    return _ARGUMENT.sub(_as_option, _OPTION.sub(r"`--\1`", text)) or type(error).__name__
 
 
 def _as_option(argument: re.Match[str]) -> str:

@@ -96,8 +96,12 @@ def export(
     console.print_json(facts) if json else sheet.print_export(facts)
 
 
-def parse_options(texts: list[str] | tuple[str, ...]) -> dict[str, Any]:
-    """Returns a format's options out of `name=value` texts; what is no JSON is a text.
+def parse_options(texts: list[str] | tuple[str, ...], option: str = "--option") -> dict[str, Any]:
+    """Returns values by name out of `name=value` texts; what is no JSON is a text.
+
+    Args:
+      texts: as they were given.
+      option: by which they were given; named in errors.
 
     Raises:
       ValueError: if a text has no `=`, or a name comes twice.
@@ -111,11 +115,9 @@ def parse_options(texts: list[str] | tuple[str, ...]) -> dict[str, Any]:
         name, sign, value = text.partition("=")
         name = name.strip().replace("-", "_")
         if not sign or not name.isidentifier():
-            raise ValueError(
-                f"`--option` must be NAME=VALUE: got {text!r}. An example: --option horizon=280."
-            )
+            raise ValueError(f"`{option}` must be NAME=VALUE: got {text!r}. An example: {option} author=Ada.")
         if name in options:
-            raise ValueError(f"`--option` gives {name!r} twice. Give it once; a list is written as JSON.")
+            raise ValueError(f"`{option}` gives {name!r} twice. Give it once; a list is written as JSON.")
         try:
             options[name] = json_texts.loads(value)
         except ValueError:

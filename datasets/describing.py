@@ -40,7 +40,7 @@ def describe(
     from .card import Card
     from .readme import readme
 
-    new = parse_options(set_ or ())
+    new = parse_options(set_ or (), "--set")
     with Vault.open(path, mode="a" if new else "r") as vault:
         facts = Card.from_dict(vault.card | new)
         if new:

@@ -91,7 +91,8 @@ def dataset_facts(name: str) -> dict[str, Any]:
     try:
         entry = find(name)
     except NotFoundError as error:
-        raise NotFoundError(f"There is no file or folder {name!r}. {error}") from None
+        hint = str(error).partition(f"got {name!r}. ")[2]
+        raise NotFoundError(f"There is no file, folder or dataset {name!r}. {hint}") from None
     from ..converters.formats import FORMATS
 
     converter = entry.format if any(form.name == entry.format for form in FORMATS) else None

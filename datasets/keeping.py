@@ -94,7 +94,7 @@ def merge(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PATH...",
+            metavar="PATH",
             parser=place,
             help="Vaults, named as for every command.",
             autocompletion=completing.vaults_and_datasets,
@@ -120,7 +120,7 @@ def merge(
 
 def split(
     path: VaultPath,
-    targets: Annotated[list[Path], typer.Argument(metavar="DST...", help="Vaults to make.")],
+    targets: Annotated[list[Path], typer.Argument(metavar="DST", help="Vaults to make.")],
     *,
     fractions: Annotated[
         str, typer.Option(metavar="F,F,...", help="Part of the episodes for each DST; alike if not given.")
@@ -158,14 +158,19 @@ def filter_(
     with open_vault(path) as vault, console.progress(f"Filtering {path.name}") as progress:
         everything = vault.finished()
         masks = [condition(everything.episodes, text) for text in where]
-        chosen = everything.select(masks[0] if len(masks) == 1 else _all(masks))
+        chosen = everything.select(_all(masks))
+        if not chosen.num_episodes:
+            raise ValueError(
+                f"`--where` must leave an episode: none of {everything.num_episodes} meets "
+                f"{' and '.join(repr(text) for text in where)}. `strongbax show` tells what there is."
+            )
         chosen.save(target, overwrite=overwrite, progress=progress)
     _print([target], json=json)
 
 
 def delete(
     path: VaultFolder,
-    episodes: Annotated[list[int], typer.Argument(metavar="EPISODE...", help="Ids of episodes.", min=0)],
+    episodes: Annotated[list[int], typer.Argument(metavar="EPISODE", help="Ids of episodes.", min=0)],
     json: Json = False,
 ) -> None:
     """Deletes episodes of a vault, which is written anew without them; they cannot be had back.

@@ -85,15 +85,19 @@ def _section(name: str, command: Any) -> str:
     text, *examples = [part.strip() for part in command.help.split("Example:")]
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option"]
-    usage = " ".join([name, *(p.metavar for p in arguments), *(["[OPTIONS]"] if options else [])])
+    usage = " ".join([name, *map(_argument, arguments), *(["[OPTIONS]"] if options else [])])
     lines = [f"## {name}", "", text, "", "```text", usage, "```", ""]
-    rows = [(f"`{p.metavar}`", p.help) for p in arguments]
+    rows = [(f"`{_argument(p)}`", p.help) for p in arguments]
     rows += [(_names(p), p.help + _default(p)) for p in options]
     lines += ["| argument or option | means |", "|---|---|"]
     lines += [f"| {left.replace('|', chr(92) + '|')} | {right} |" for left, right in rows]
     lines += ["", *([f"<!-- not run: {NOT_RUN[name]} -->"] if name in NOT_RUN else [])]
     lines += ["```console", *(f"$ {example}" for example in examples), "```", ""]
     return "\n".join(lines)
+
+
+def _argument(argument: Any) -> str:
+    return argument.metavar + ("..." if argument.nargs == -1 else "")
 
 
 def _names(option: Any) -> str:

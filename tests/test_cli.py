@@ -365,3 +365,10 @@ def test_progress_is_silent_in_a_pipe(capfd):
     with console.progress("Working") as progress:
         progress(1, 2)
     assert capfd.readouterr() == ("", "")
+
+
+def test_filter_that_leaves_nothing_is_an_error(vault, tmp_path, strongbax):
+    """Conditions that no episode meets make no empty vault: the command ends with 2 and says so."""
+    code, _, error = strongbax("filter", vault, tmp_path / "none.vault", "--where", "length>100")
+    assert (code, "none of 3 meets 'length>100'" in error) == (2, True)
+    assert not (tmp_path / "none.vault").exists()
