@@ -9,6 +9,7 @@ import numpy as np
 
 from ..vault.contents import Contents
 from .d3rlpy import VERSION, read
+from .left_out import left_out
 from .readback import compare
 from .recorded import Recorded
 from .standard import Standard, below, standard
@@ -54,8 +55,9 @@ def write(contents: Contents, path: Path, progress: Callable[[int, int], None]) 
             raise ValueError("`contents` must hold a step: d3rlpy has no episodes without.")
         file.create_dataset("num_episodes", data=count)
         file.create_dataset("version", data=VERSION)
-    compare(_meant(out, names), read(path))
-    return _notes(out, names)
+    source = read(path)
+    compare(_meant(out, names), source)
+    return [*_notes(out, names), *left_out(contents, source)]
 
 
 def _names(out: Standard) -> dict[str, str]:
@@ -100,9 +102,12 @@ def _notes(out: Standard, names: Mapping[str, str]) -> list[str]:
     empty = int((table["length"] == 0).sum())
     odd = int((table["terminated"] == table["truncated"]).sum())
     told = any(table.attributes(row) for row in range(len(out)))
-    told = told or any(key != "d3rlpy" for key in out.contents.attributes)
     notes = [
         (parts, f"Groups become tuples: {parts}."),
+        (
+            "action" in out.example and not out.example["action"].shape,
+            "`action`, one number a step, has an axis of length 1: so d3rlpy has discrete ones.",
+        ),
         (left, f"The leaves {left} are left out."),
         (
             known,
@@ -110,6 +115,6 @@ def _notes(out: Standard, names: Mapping[str, str]) -> list[str]:
         ),
         (empty, f"{empty} episodes without steps are left out."),
         (odd, f"{odd} episodes were cut, or both terminated and truncated: only `terminated` is kept."),
-        (told, "Attributes are left out."),
+        (told, "The attributes of episodes are left out."),
     ]
     return [*out.notes, *(text for true, text in notes if true)]

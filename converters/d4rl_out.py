@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 
@@ -22,9 +21,10 @@ from ..vault.dtypes import NpArray
 from . import d4rl
 from .d4rl_layout import FLAGS, LEAVES, NAME
 from .json_arrays import from_json
+from .left_out import left_out
 from .readback import compare
 from .recorded import Recorded
-from .standard import Standard, standard
+from .standard import Standard, key_of, standard
 
 OPTIONS = ()
 _KEYS = {leaf: key for key, leaf in LEAVES.items()}
@@ -109,8 +109,9 @@ def write(contents: Contents, path: Path, progress: Callable[[int, int], None]) 
                 dtype=h5py.string_dtype("utf-8") if text else values.dtype,
                 compression="gzip" if values.ndim else None,
             )
-    compare(plan.episodes(), d4rl.read(path, keep_next_observation=plan.keep))
-    return notes
+    source = d4rl.read(path, keep_next_observation=plan.keep)
+    compare(plan.episodes(), source)
+    return [*notes, *left_out(contents, source)]
 
 
 def _plan(out: Standard) -> tuple[_Plan, list[str]]:
@@ -125,7 +126,9 @@ def _plan(out: Standard) -> tuple[_Plan, list[str]]:
     if not out.num_steps:
         raise ValueError("`contents` must hold a step: a D4RL file without rows means nothing.")
     plain = {
-        name for name, leaf in out.example.items() if leaf.dtype.kind in "biufcS" and leaf.dtype.isbuiltin
+        name
+        for name, leaf in out.example.items()
+        if leaf.dtype.kind == "S" or (leaf.dtype.kind in "biufc" and leaf.dtype.isbuiltin)
     }
     odd = [name for name in _NEEDS if name not in plain]
     if odd:
@@ -133,13 +136,11 @@ def _plan(out: Standard) -> tuple[_Plan, list[str]]:
             f"HDF5 has no place for {out.example[odd[0]].dtype}, as `{odd[0]}` is. Cast it first."
         )
     left = sorted(set(out.example) - plain)
-    keys = {n: _KEYS.get(n) or "/".join(map(unquote, n.split("/"))) for n in out.example if n in plain}
+    keys = {n: _KEYS.get(n) or key_of(n) for n in out.example if n in plain}
     provenance: Mapping[str, Any] = out.contents.card.get("provenance", {})
     facts = provenance.get("source", {}).get("keys") if provenance.get("format") == NAME else None
     derive = out.finals_known and _FOLLOWING not in keys
-    return _Plan(out, keys, facts or {}, derive), _notes(
-        out, left, again=bool(facts), derive=derive or _FOLLOWING in keys
-    )
+    return _Plan(out, keys, facts or {}, derive), _notes(out, left, derive=derive or _FOLLOWING in keys)
 
 
 def _create(file: Any, plan: _Plan, name: str) -> Any:
@@ -182,7 +183,7 @@ def _beside(plan: _Plan) -> dict[str, NpArray]:
     return found
 
 
-def _notes(out: Standard, left: Sequence[str], *, again: bool, derive: bool) -> list[str]:
+def _notes(out: Standard, left: Sequence[str], *, derive: bool) -> list[str]:
     table = out.contents.episodes
     cut = ~(table["terminated"] | table["truncated"])
     filled = np.flatnonzero(table["length"])
@@ -191,13 +192,11 @@ def _notes(out: Standard, left: Sequence[str], *, again: bool, derive: bool) -> 
     known = set(out.finals) if table["final_known"].any() else set[str]()
     lost = sorted(known - ({"observation"} if derive else set()))
     told = any(out.contents.episodes.attributes(row) for row in range(len(out)))
-    kept = () if again else sorted(out.contents.attributes)
     notes = [
         (inner, f"{inner} episodes were cut: they end with `timeouts`, or they would run into the next one."),
         (empty, f"{empty} episodes without steps have no rows."),
-        (left, f"The leaves {list(left)} are left out: HDF5 has no place for their dtypes."),
+        (left, f"The leaves {list(left)} are left out: a column of D4RL's holds numbers."),
         (lost, f"The final rows of {lost} are left out: there is no place for them, or not all are known."),
         (told, "The episodes' own attributes are left out: there is no place for them."),
-        (kept, f"The vault's attributes {list(kept)} are left out: D4RL's loaders fail on `metadata`."),
     ]
     return [*out.notes, *(text for true, text in notes if true)]

@@ -19,8 +19,9 @@ from ..vault.errors import CorruptionError
 from ..vault.files import storage_errors
 from ..vault.flashbax_files import INDEX, METADATA, open_flashbax
 from . import flashbax
+from .left_out import left_out
 from .outgoing import Outgoing, outgoing
-from .source import nest
+from .source import Source, nest
 
 OPTIONS = ()
 VERSION = 1.2
@@ -62,9 +63,10 @@ def write(contents: Contents, path: Path, progress: Callable[[int, int], None]) 
         for name, keys in arrays.items():
             _write_leaf(path, "".join(f"{key}." for key in keys), *described[name], leaves[name]())
         _write_index(path, out.num_steps)
-    told = _check(path, out, arrays, leaves)
+    source = flashbax.read(path)
+    told = _check(path, source, out, arrays, leaves)
     progress(len(out.table), len(out.table))
-    return _notes(out, names, added, told=told)
+    return [*_notes(out, names, added, told=told), *left_out(contents, source)]
 
 
 def _arrays(names: Sequence[str], contents: Contents) -> dict[str, tuple[str, ...]]:
@@ -72,10 +74,11 @@ def _arrays(names: Sequence[str], contents: Contents) -> dict[str, tuple[str, ..
     origin = contents.card.get("provenance", {})
     theirs = origin.get("source", {}).get("names", {}) if origin.get("format") == flashbax.NAME else {}
     made = {name: tuple(map(unquote, theirs.get(name, name).split("/"))) for name in names}
-    dotted = [name for name, keys in made.items() if any("." in key for key in keys)]
+    dotted = [name for name, keys in made.items() if any("." in key or "/" in key for key in keys)]
     if dotted:
         raise ValueError(
-            f"Flashbax joins keys by dots, so the leaves {dotted} could be taken for others. Rename them."
+            f"Flashbax joins keys by dots, so the leaves {dotted} could be taken for others, and a slash "
+            "parts folders. Rename them."
         )
     return made
 
@@ -143,12 +146,13 @@ def _kvstore(path: Path, array: str) -> dict[str, Any]:
 
 def _check(
     path: Path,
+    source: Source,
     out: Outgoing,
     arrays: Mapping[str, tuple[str, ...]],
     leaves: Mapping[str, Callable[[], Iterator[NpArray]]],
 ) -> bool:
     """Compares what was written, read back; says whether its flags tell every episode's end."""
-    files, source = open_flashbax(path), flashbax.read(path)
+    files = open_flashbax(path)
     wrong = [] if files.length == out.num_steps else [f"{files.length} steps"]
     ours = dict(zip(source.example, files.leaves, strict=True))
     found = {name: hashlib.sha256() for name in files.leaves}

@@ -12,7 +12,7 @@ from ..vault.dtypes import NpArray
 from .arrow_columns import arrow
 from .pictures import png_bytes
 from .recorded import Recorded
-from .standard import Standard
+from .standard import Standard, is_needed
 
 FLAGS = {"terminated": "next.terminated", "truncated": "next.truncated"}
 _COUNTERS = ("frame_index", "episode_index", "index", "task_index")
@@ -61,12 +61,14 @@ def columns_of(out: Standard) -> list[Column]:
     """Decides the columns of a vault's leaves.
 
     Raises:
-      ValueError: for a leaf whose name or dtype LeRobot has not.
+      ValueError: for a leaf whose name LeRobot has not, or an observation, action or reward whose dtype.
     """
     source = out.contents.card.get("provenance", {}).get("source", {})
     known = {leaf: name for name, leaf in (source.get("leaves") or {}).items()}
     columns: list[Column] = []
     for leaf, row in out.example.items():
+        if not is_needed(leaf) and not _has_column(row):
+            continue
         name = FLAGS.get(leaf) or known.get(leaf) or _name(leaf)
         if name in _COUNTERS or any(column.name == name for column in columns):
             raise ValueError(f"The leaf `{leaf}` would be the column {name!r}, which is taken. Rename it.")
@@ -88,10 +90,16 @@ def _name(leaf: str) -> str:
     return name
 
 
+def _has_column(row: NpArray) -> bool:
+    if row.dtype.kind in "SU":
+        return not row.shape
+    return row.dtype.name in _DTYPES and len(row.shape) <= 4 and all(row.shape)
+
+
 def _column(name: str, leaf: str, row: NpArray) -> Column:
     if row.dtype.kind in "SU" and not row.shape:
         return Column(name, leaf, row.dtype, (), "string")
-    if row.dtype.name not in _DTYPES or len(row.shape) > 4 or not all(row.shape):
+    if not _has_column(row):
         raise ValueError(
             f"The leaf `{leaf}` is {row.dtype} {list(row.shape)}, which LeRobot has no column for: numbers "
             "with at most four axes, pictures and texts. Make a vault without it."

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..vault.contents import Contents
 from .arrow_columns import arrow
+from .left_out import left_out
 from .lerobot import read
 from .lerobot_columns import Column, columns_of, table_of
 from .lerobot_meta import MARK
@@ -84,8 +85,9 @@ def write(
     if not rows:
         raise ValueError("`contents` must have an episode with a step: LeRobot's have one at least.")
     _write_meta(path, info, columns, rows, tasks, stats, {"fps": fps, "robot_type": robot_type})
-    compare(_meant(out, columns, task), read(path))
-    return _notes(out)
+    source = read(path)
+    compare(_meant(out, columns, task), source)
+    return [*_notes(out, columns), *left_out(contents, source)]
 
 
 def _write_frames(
@@ -205,12 +207,15 @@ def _meant(out: Standard, columns: Sequence[Column], task: str) -> Iterator[Reco
         yield replace(episode, steps=steps, final=None, attributes={"task": _task(episode, task)})
 
 
-def _notes(out: Standard) -> list[str]:
+def _notes(out: Standard, columns: Sequence[Column]) -> list[str]:
     table = out.contents.episodes
     notes = list(out.notes)
     known = int(table["final_known"].astype(bool).sum()) if out.finals else 0
     empty = int((table["length"] == 0).sum())
     others = {key for row in range(table.num_rows) for key in table.attributes(row)} - {"task"}
+    left = sorted(out.example.keys() - {column.leaf for column in columns})
+    if left:
+        notes.append(f"The leaves {left} are not written: LeRobot has no column for what they hold.")
     if known:
         notes.append(f"The final rows of {known} episodes are not written: LeRobot has no place for them.")
     if empty:

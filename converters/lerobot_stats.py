@@ -67,7 +67,8 @@ def _merge(one: _Moments, other: _Moments) -> _Moments:
 def _named(found: _Moments, rows: NpArray) -> dict[str, Any]:
     least, most, mean, squares, count = found
     shape = (-1, 1, 1) if _is_picture(rows) else (rows.shape[1:] or (1,))
-    extremes = np.float64 if _is_picture(rows) else rows.dtype
+    # Arrow's whole numbers end at 2**63.
+    extremes = np.float64 if _is_picture(rows) or rows.dtype == np.uint64 else rows.dtype
     return {
         "min": least.astype(extremes).reshape(shape).tolist(),
         "max": most.astype(extremes).reshape(shape).tolist(),

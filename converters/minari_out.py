@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 
 from ..vault.contents import Contents
 from ..vault.dtypes import NpArray
 from .json_arrays import from_json
+from .left_out import left_out
 from .minari import METADATA, read
 from .minari_hdf5 import FILE, OURS
 from .minari_metadata import GROUPS, metadata_for, spaces_for
@@ -22,7 +22,7 @@ from .minari_raw import COUNTS
 from .minari_spaces import Space, child
 from .readback import compare
 from .recorded import Recorded
-from .standard import Standard, below, standard
+from .standard import Standard, below, is_needed, key_of, standard
 
 OPTIONS = ("dataset_id",)
 _COLUMNS = {"reward": "rewards", "terminated": "terminations", "truncated": "truncations"}
@@ -54,6 +54,8 @@ def write(
     import h5py
 
     out = standard(contents)
+    if out.example["reward"].shape:
+        raise ValueError(f"`reward` must be one number a step; it is {list(out.example['reward'].shape)}.")
     names, notes = _names(out)
     spaces = spaces_for(out)
     folder = path / "data"
@@ -64,34 +66,40 @@ def write(
             progress(number + 1, len(out))
     metadata = metadata_for(out, spaces, dataset_id)
     (folder / METADATA).write_text(json.dumps(metadata), encoding="utf-8")
-    compare(_meant(out, names), read(path))
+    source = read(path)
+    compare(_meant(out, names), source)
     unknown = int((~contents.episodes["final_known"]).sum()) if out.finals else len(out)
     if unknown:
         notes.append(
             f"Of {unknown} episodes it is not known what the last action led to: their last observation "
             "stands twice, and `strongbax` in the episode's group says so."
         )
-    return [*out.notes, *notes]
+    return [*out.notes, *notes, *left_out(contents, source)]
 
 
 def _names(out: Standard) -> tuple[dict[str, str], list[str]]:
     """Where each leaf goes; those that Minari has no place for go among the infos."""
     names: dict[str, str] = {}
     moved: list[str] = []
+    odd = [name for name, leaf in out.example.items() if leaf.dtype.kind not in "biufcSU"]
     for name in out.example:
+        if name in odd and not is_needed(name):
+            continue
         own = name in _COLUMNS or any(below(name, part) for part in (*GROUPS, "infos"))
         names[name] = name if own else f"infos/{name}"
         moved += [] if own else [name]
     notes = [f"The leaves {moved} stand among the infos."] if moved else []
+    left = sorted(out.example.keys() - names.keys())
+    notes += [f"The leaves {left} are left out: HDF5 has no place for their dtypes."] if left else []
     return names, notes
 
 
 def _meant(out: Standard, names: Mapping[str, str]) -> Iterator[Recorded]:
     for episode in out.episodes():
-        steps = {names[name]: values for name, values in episode.steps.items()}
+        steps = {names[name]: values for name, values in episode.steps.items() if name in names}
         final = None
         if _known(episode, out) and episode.final is not None:
-            final = {names[name]: row for name, row in episode.final.items()}
+            final = {names[name]: row for name, row in episode.final.items() if name in names}
         yield replace(episode, steps=steps, final=final)
 
 
@@ -115,11 +123,12 @@ def _write_episode(
     attributes = dict(episode.attributes)
     group.attrs["id"], group.attrs["total_steps"] = number, length
     group.create_group("infos")
-    for name, values in episode.steps.items():
+    for name, new in names.items():
+        values = episode.steps[name]
         if below(name, "observation") or name in out.finals:
             row = (episode.final or {})[name] if known else _last(values)
-            values = np.concatenate([values, np.asarray(row, values.dtype)[None]])  # noqa: PLW2901 - the rows
-        _create(group, _place(spaces, names[name]), values)
+            values = np.concatenate([values, np.asarray(row, values.dtype)[None]])
+        _create(group, _place(spaces, new), values)
     for name, value in attributes.pop("leaves", {}).items():
         _create(group, _place(spaces, name), from_json(value))
     for place, value in _flat(attributes, ()):
@@ -144,9 +153,7 @@ def _place(spaces: Mapping[str, Space], name: str) -> str:
     space = spaces.get(top)
     parts = [GROUPS.get(top, top)]
     for part in rest:
-        key = unquote(part)
-        if "/" in key:
-            raise ValueError(f"HDF5 has no place for the key {key!r} of the leaf {name!r}. Rename it.")
+        key = key_of(part)
         parts.append(f"_index_{key}" if space is not None and space["type"] == "Tuple" else key)
         space = child(space, part)
     return "/".join(parts)

@@ -15,8 +15,9 @@ import numpy as np
 from ..vault.contents import Contents
 from ..vault.dtypes import NpArray
 from . import ogbench
+from .left_out import left_out
 from .npz_file import NpzWriter
-from .outgoing import Outgoing, outgoing, require_plain
+from .outgoing import Outgoing, is_plain, outgoing, require_plain
 from .readback import compare
 from .recorded import Recorded
 
@@ -73,8 +74,9 @@ def write(
         done += len(part.table)
         progress(done, len(whole.table))
     ordered = whole.choose(np.argsort(kinds, kind="stable"))
-    compare(_expected(ordered, plan), ogbench.read(path))
-    return _notes(whole, plan, kinds)
+    source = ogbench.read(path)
+    compare(_expected(ordered, plan), source)
+    return [*_notes(whole, plan, kinds), *left_out(contents, source)]
 
 
 def _plan(out: Outgoing, contents: Contents) -> Plan:
@@ -86,7 +88,9 @@ def _plan(out: Outgoing, contents: Contents) -> Plan:
             f"`{missing[0]}`. It has {list(names)}."
         )
     kept = tuple(
-        name for name in names if name in _KEYS or (name.startswith("infos/") and name.count("/") == 1)
+        name
+        for name in names
+        if name in _KEYS or (name.startswith("infos/") and name.count("/") == 1 and is_plain(out, name))
     )
     require_plain(out, kept, "OGBench's .npz")
     source = contents.card.get("provenance", {}).get("source", {})
@@ -171,6 +175,9 @@ def _notes(out: Outgoing, plan: Plan, kinds: NpArray) -> list[str]:
         notes.append(
             f"{terminated} episodes terminated: OGBench's `terminals` say that a trajectory ended, not why."
         )
+    cut = int((~out.table["terminated"] & ~out.table["truncated"]).sum()) - _is_open(out)
+    if cut:
+        notes.append(f"{cut} episodes were cut: they read as truncated, since `terminals` end them.")
     lost = int((~out.final_known).sum()) - _is_open(out)
     if lost:
         notes.append(

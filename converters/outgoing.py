@@ -119,6 +119,12 @@ def outgoing(contents: Contents) -> Outgoing:
     return Outgoing(chosen, table)
 
 
+def is_plain(out: Outgoing, name: str) -> bool:
+    """Says whether a leaf has a dtype that NumPy itself can save."""
+    dtype, _ = out.leaf(name)
+    return dtype.name in CORE or dtype.kind in "SUmM"
+
+
 def require_plain(out: Outgoing, names: Sequence[str], form: str) -> None:
     """Checks that leaves have dtypes that NumPy itself can save.
 
@@ -126,9 +132,8 @@ def require_plain(out: Outgoing, names: Sequence[str], form: str) -> None:
       ValueError: naming the leaf that has another.
     """
     for name in names:
-        dtype, _ = out.leaf(name)
-        if dtype.name not in CORE and dtype.kind not in "SUmM":
+        if not is_plain(out, name):
             raise ValueError(
-                f"The leaf `{name}` is {dtype}, which {form} cannot hold. Make a vault without "
+                f"The leaf `{name}` is {out.leaf(name)[0]}, which {form} cannot hold. Make a vault without "
                 "it, or with it as float32."
             )

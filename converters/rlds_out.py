@@ -20,6 +20,7 @@ import numpy as np
 from ..vault.contents import Contents
 from ..vault.dtypes import NpArray
 from ..vault.errors import CorruptionError
+from .left_out import left_out
 from .pictures import png_bytes
 from .readback import compare
 from .recorded import Recorded
@@ -101,9 +102,10 @@ def write(
     _dump(path / INFO, info | card)
     _dump(path / FEATURES, feature_tree(schema.features()))
     _dump(path / MARK, schema.mark(out, final=final))
-    compare(_meant(out, schema, final=final), read(path))
+    source = read(path)
+    compare(_meant(out, schema, final=final), source)
     _check_columns(out, schema, path)
-    return [*schema.notes, *_notes(out, final=final)]
+    return [*schema.notes, *_notes(out, final=final), *left_out(contents, source)]
 
 
 def _check_options(name: str, version: str, split: str, images: str, shard_bytes: int) -> None:
@@ -239,6 +241,4 @@ def _notes(out: Standard, *, final: bool) -> list[str]:
         "have neither a step nor a final observation: they are records without rows and flags.": ~known
         & (table["length"] == 0),
     }
-    notes = [f"{int(which.sum())} episodes {what}" for what, which in counts.items() if which.any()]
-    running = out.contents.open_episodes.num_rows
-    return notes + ([f"{running} episodes that have not ended are not written."] if running else [])
+    return [f"{int(which.sum())} episodes {what}" for what, which in counts.items() if which.any()]

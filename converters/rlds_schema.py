@@ -14,7 +14,7 @@ import numpy as np
 from .rlds_features import STEPS, TEXT, Feature
 from .rlds_plan import METADATA
 from .rlds_scan import FLAGS
-from .standard import Standard
+from .standard import Standard, is_needed
 
 PACKED = METADATA + "attributes"
 IMAGES = ("png", "zlib")
@@ -72,7 +72,8 @@ def schema_of(out: Standard, images: str) -> Schema:
       images: how uint8 leaves of height, width and 1, 3 or 4 channels are stored: `png`, or `zlib`.
 
     Raises:
-      ValueError: for a leaf of a dtype that TFDS has not, or whose name it cannot have.
+      ValueError: for an observation, action or reward of a dtype that TFDS has not, or a leaf whose name it
+        cannot have.
     """
     notes: list[str] = []
     leaves: dict[str, Feature] = {}
@@ -82,7 +83,12 @@ def schema_of(out: Standard, images: str) -> Schema:
         if name in FLAGS:
             notes.append(f"The leaf `{name}` is not written: RLDS has its own flag of that name.")
             continue
+        if not _has_feature(row.dtype) and not is_needed(name):
+            notes.append(f"The leaf `{name}` is not written: TFDS has no feature for {row.dtype}.")
+            continue
         leaves[name] = _feature(name, row.dtype, row.shape, images)
+    if not leaves:
+        raise ValueError(f"`contents` must have a leaf that TFDS has a feature for: {' '.join(notes)}")
     known = _known_places(out)
     columns: dict[str, Feature] = {}
     for name, dtype in out.contents.schema.columns.items():
@@ -100,6 +106,10 @@ _PLAIN = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"
 _AS_BYTES = {"float16", "float64", "complex64", "complex128"}
 
 
+def _has_feature(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "SU" or dtype.name in _PLAIN | _AS_BYTES
+
+
 def _feature(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], images: str) -> Feature:
     parts = [unquote(part) for part in name.split("/")]
     if any("/" in part or part in ("", "%") for part in parts):
@@ -107,7 +117,7 @@ def _feature(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], images: st
     path = "/".join([STEPS, *parts])
     if dtype.kind in "SU":
         return Feature(path, TEXT, shape)
-    if dtype.name not in _PLAIN | _AS_BYTES:
+    if not _has_feature(dtype):
         raise ValueError(
             f"The leaf `{name}` is {dtype}, which TFDS has no feature for. Make a vault without it, or with "
             "it as float32."

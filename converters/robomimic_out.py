@@ -5,17 +5,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 
 from ..vault.contents import Contents
 from ..vault.dtypes import NpArray
 from .json_arrays import from_json
+from .left_out import left_out
 from .readback import compare
 from .recorded import Recorded
 from .robomimic import LEAVES, MASK, NAME, OURS, UNKNOWN, read
-from .standard import Standard, below, standard
+from .standard import Standard, below, is_needed, key_of, standard
 
 OPTIONS = ("env_args",)
 FLAT = "observation/flat"  # robomimic's name for an observation without parts
@@ -70,19 +70,24 @@ def write(
         for mask, members in masks.items():
             file.create_dataset(f"mask/{mask}", data=np.array(members, "S"))
     keep = any(below(name, "next_observation") for name in out.example)
-    compare(_meant(out, names, demos), read(path, keep_next_observation=keep))
-    return _notes(out)
+    source = read(path, keep_next_observation=keep)
+    compare(_meant(out, names, demos), source)
+    return [*_notes(out), *left_out(contents, source)]
 
 
 def _names(out: Standard) -> dict[str, str]:
-    """The leaves' names as our reader gives them; `truncated` has no place."""
-    odd = [name for name, leaf in out.example.items() if leaf.dtype.kind not in "biufcS"]
-    if odd:
-        raise ValueError(
-            f"HDF5 has no place for {out.example[odd[0]].dtype}, as the leaf {odd[0]!r} is. Cast it first."
-        )
+    """The leaves' names as our reader gives them; `truncated` has no place, nor have texts."""
+    odd = _odd(out)
+    needed = [name for name in odd if is_needed(name)]
+    if needed:
+        dtype = out.example[needed[0]].dtype
+        raise ValueError(f"robomimic's files hold numbers; the leaf {needed[0]!r} is {dtype}. Cast it first.")
     flat = {"observation": FLAT, "next_observation": "next_observation/flat"}
-    return {name: flat.get(name, name) for name in out.example if name != "truncated"}
+    return {name: flat.get(name, name) for name in out.example if name not in {"truncated", *odd}}
+
+
+def _odd(out: Standard) -> list[str]:
+    return [name for name, leaf in out.example.items() if leaf.dtype.kind not in "biufcS"]
 
 
 def _demos(out: Standard) -> list[str]:
@@ -149,8 +154,8 @@ def _write(demo: Any, episode: Recorded, out: Standard, names: Mapping[str, str]
 def _key(leaf: str) -> str:
     if leaf in _KEYS:
         return _KEYS[leaf]
-    top, *rest = leaf.split("/")
-    return "/".join([_TOPS.get(top, unquote(top)), *map(unquote, rest)])
+    top, slash, rest = leaf.partition("/")
+    return f"{_TOPS.get(top, key_of(top))}{slash}{key_of(rest)}"
 
 
 def _attribute(value: Any) -> Any:
@@ -184,6 +189,7 @@ def _notes(out: Standard) -> list[str]:
     others = sorted(name for name in out.finals if some and name not in observed)
     columns = sorted(name for name in out.contents.schema.columns if not _is_mask(name))
     notes = [
+        (_odd(out), f"The leaves {_odd(out)} are left out: robomimic's files hold numbers."),
         ("observation" in out.example, "The observation has no parts: it stands as `obs/flat`."),
         (
             both + cut,
@@ -196,5 +202,4 @@ def _notes(out: Standard) -> list[str]:
         (others, f"The final rows of {others} are left out."),
         (columns, f"The columns {columns} of the episode table are not written."),
     ]
-    running = [note for note in out.notes if not note.startswith("The columns")]
-    return [*running, *(text for true, text in notes if true)]
+    return [text for true, text in notes if true]

@@ -7,6 +7,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from .recorded import Recorded
 ACTIONS = ("action", "actions")
 INFOS = ("infos", "info")
 FLAGS = ("terminated", "truncated")
+_NEEDS = ("observation", "action", "reward")
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Standard:
             )
 
 
-def standard(contents: Contents, needs: Sequence[str] = ("observation", "action", "reward")) -> Standard:
+def standard(contents: Contents, needs: Sequence[str] = _NEEDS) -> Standard:
     """Returns a vault's or view's episodes under the step model's names.
 
     Args:
@@ -128,6 +130,33 @@ def standard_name(name: str, roles: Roles) -> str:
     return "/".join([standard, *rest])
 
 
+def key_of(name: str) -> str:
+    """Returns a leaf's path in an HDF5 file.
+
+    Raises:
+      ValueError: if a key has a slash in it, which parts groups there.
+
+    Example:
+      >>> key_of("infos/gr%C3%B6%C3%9Fe")
+      'infos/größe'
+    """
+    keys = [unquote(part) for part in name.split("/")]
+    slashed = [key for key in keys if "/" in key]
+    if slashed:
+        raise ValueError(f"HDF5 has no place for the key {slashed[0]!r} of the leaf {name!r}. Rename it.")
+    return "/".join(keys)
+
+
+def is_needed(name: str) -> bool:
+    """Says whether an episode means nothing without a leaf: it is no leaf that a writer may leave out.
+
+    Example:
+      >>> is_needed("observation/pixels"), is_needed("infos/text")
+      (True, False)
+    """
+    return any(below(name, group) for group in _NEEDS)
+
+
 def below(name: str, group: str) -> bool:
     """Says whether a leaf is a group's, or is it.
 
@@ -139,10 +168,5 @@ def below(name: str, group: str) -> bool:
 
 
 def _notes(contents: Contents) -> tuple[str, ...]:
-    notes: list[str] = []
-    running = contents.open_episodes.num_rows
-    if running:
-        notes.append(f"{running} episodes that have not ended are not written.")
-    if contents.schema.columns:
-        notes.append(f"The columns {sorted(contents.schema.columns)} of the episode table are not written.")
-    return tuple(notes)
+    columns = sorted(contents.schema.columns)
+    return (f"The columns {columns} of the episode table are not written.",) if columns else ()

@@ -17,6 +17,7 @@ from ..vault.dtypes import NpArray
 from ..vault.files import storage_errors
 from ..vault.roles import OBSERVATIONS
 from . import torchrl
+from .left_out import left_out
 from .outgoing import Outgoing, outgoing
 from .readback import compare
 from .recorded import Recorded
@@ -70,7 +71,7 @@ def write(
     whole = outgoing(contents)
     out = whole.choose(np.flatnonzero(whole.table["length"]))
     plan = _plan(out)
-    facts, unfit = _facts(contents.attributes, plan)
+    facts = _facts(contents.attributes, plan)
     folder = path / torchrl.STORAGE if buffer else path
     columns = _columns(out, plan)
     with storage_errors(path, "write"):
@@ -80,9 +81,10 @@ def write(
         if buffer:
             _write_buffer(path, out.num_steps)
     kept = any(f"{NEXT}/{name}" in plan.leaves for name in plan.following)
-    compare(_expected(out, plan), torchrl.read(path, keep_next_observation=kept))
+    source = torchrl.read(path, keep_next_observation=kept)
+    compare(_expected(out, plan), source)
     progress(len(whole.table), len(whole.table))
-    return _notes(whole, out, plan, unfit)
+    return [*_notes(whole, out, plan), *left_out(contents, source)]
 
 
 def _plan(out: Outgoing) -> Plan:
@@ -166,7 +168,8 @@ def _write_buffer(path: Path, steps: int) -> None:
         (path / name).write_text(json.dumps(document), "utf-8")
 
 
-def _facts(attributes: Mapping[str, Any], plan: Plan) -> tuple[dict[str, Any], list[str]]:
+def _facts(attributes: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """The attributes that can be keys beside the tensors."""
     taken = {name.split("/", maxsplit=1)[0] for name in plan.leaves} | {
         NEXT,
         *FLAGS,
@@ -174,8 +177,7 @@ def _facts(attributes: Mapping[str, Any], plan: Plan) -> tuple[dict[str, Any], l
         "device",
         "_type",
     }
-    fit = {name: v for name, v in attributes.items() if name and "/" not in name and name not in taken}
-    return fit, sorted(attributes.keys() - fit.keys())
+    return {name: v for name, v in attributes.items() if name and "/" not in name and name not in taken}
 
 
 def _expected(out: Outgoing, plan: Plan) -> Iterator[Recorded]:
@@ -228,7 +230,7 @@ def _has_zero_finals(out: Outgoing, plan: Plan) -> bool:
     return some
 
 
-def _notes(whole: Outgoing, out: Outgoing, plan: Plan, unfit: Sequence[str]) -> list[str]:
+def _notes(whole: Outgoing, out: Outgoing, plan: Plan) -> list[str]:
     notes = [
         f"The leaf `{name}` is {out.leaf(name)[0]}, which no tensor holds, and is left out."
         for name in plan.left
@@ -243,8 +245,6 @@ def _notes(whole: Outgoing, out: Outgoing, plan: Plan, unfit: Sequence[str]) -> 
         notes.append(
             f"Episodes were cut: `{TRAJECTORIES}` numbers the episodes, since flags do not part them."
         )
-    if unfit:
-        notes.append(f"The attributes {list(unfit)} are named as keys or by paths, and are left out.")
     if out.columns or any(text != b"{}" for text in out.table.texts()):
         notes.append(
             f"The episode table's columns {out.columns} and attributes have no place in a TensorDict."

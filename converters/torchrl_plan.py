@@ -140,7 +140,8 @@ def plan_of(folder: TensorFolder, streams: Sequence[NpArray], path: Path, *, kee
 def flat(folder: TensorFolder, keys: Keys) -> NpArray:
     """Maps a tensor with the batch's axes made one."""
     tensor = folder.tensors[keys]
-    return tensor.open().reshape(-1, *tensor.shape[len(folder.batch) :])
+    count = int(np.prod(folder.batch))  # not -1: a leaf may have no numbers
+    return tensor.open().reshape(count, *tensor.shape[len(folder.batch) :])
 
 
 def _name(folder: TensorFolder, keys: Keys, prefix: Keys) -> str | None:

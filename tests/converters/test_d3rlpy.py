@@ -143,7 +143,7 @@ def test_a_training_vault_becomes_a_buffer(tmp_path: Path):
         "1 episodes were cut",
     ):
         assert said in notes
-    assert "Attributes are left out" in notes
+    assert "The attributes of episodes are left out" in notes
     with h5py.File(tmp_path / "out.h5") as file:
         assert file["actions_0"].shape == (3, 1)
         assert file["observations_1_1"].shape == (3, 2)

@@ -103,7 +103,7 @@ def test_a_training_vault_reads_by_d4rls_rules(tmp_path: Path):
         finals = vault.finals("observation")
         wanted = list(vault)
     notes = " ".join(report.notes)
-    for said in ("1 episodes were cut", "own attributes are left out", "attributes ['env'] are left out"):
+    for said in ("1 episodes were cut", "own attributes are left out", "attributes ['env'] are not written"):
         assert said in notes
     with h5py.File(tmp_path / "out.hdf5") as file:
         assert file["terminals"][:].tolist() == [0, 0, 1, 0, 0, 0, 0, 0, 0, 0]

@@ -200,14 +200,15 @@ def test_options_are_checked(tmp_path: Path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["v"]
 
 
-def test_leaves_that_tfds_has_no_feature_for_are_refused(tmp_path: Path):
-    """bfloat16 is named, and nothing is written."""
+@pytest.mark.parametrize("name", ["action", "x"])
+def test_leaves_that_tfds_has_no_feature_for_are_refused(tmp_path: Path, name: str):
+    """An action of bfloat16 is named, or a vault of nothing else, and nothing is written."""
     import ml_dtypes
 
-    with Vault.create(tmp_path / "v", steps={"x": np.zeros((), ml_dtypes.bfloat16)}) as made:
-        made.append(Episode({"x": np.zeros(2, ml_dtypes.bfloat16)}, None, True, False))
-    with Vault.open(tmp_path / "v") as made, pytest.raises(ValueError, match="`x` is bfloat16, which TFDS"):
-        export(made, tmp_path / "out", "rlds")
+    with Vault.create(tmp_path / "v", steps={name: np.zeros((), ml_dtypes.bfloat16)}) as made:
+        made.append(Episode({name: np.zeros(2, ml_dtypes.bfloat16)}, None, True, False))
+        with pytest.raises(ValueError, match=rf"leaf `{name}` is .*bfloat16"):
+            export(made, tmp_path / "out", "rlds")
     assert not (tmp_path / "out").exists()
 
 
