@@ -20,7 +20,7 @@ import numpy as np
 from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
 from ..vault.tree import component
-from .lerobot_frames import Frames, frames_of
+from .lerobot_frames import Frames, frames_of, shape_of
 from .lerobot_meta import INFO, Meta, read_meta
 from .lerobot_videos import frame_shape, video_names
 from .recorded import Recorded, blocks_of
@@ -201,11 +201,10 @@ def _leaves(names: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
 
 def _zero(meta: Meta, name: str, plan: Plan) -> NpArray:
     feature = meta.features[name]
-    shape = tuple(feature["shape"])
     if feature["dtype"] in ("image", "video"):
         return np.zeros(frame_shape(feature), np.uint8)
     dtype = plan.dtypes.get(plan.leaves[name]) or np.dtype(feature["dtype"])
-    return np.zeros(() if shape == (1,) else shape, dtype)
+    return np.zeros(shape_of(feature), dtype)
 
 
 def _episodes(meta: Meta, plan: Plan, start: int, stop: int) -> Iterator[Recorded]:
@@ -214,7 +213,10 @@ def _episodes(meta: Meta, plan: Plan, start: int, stop: int) -> Iterator[Recorde
 
 
 def _episode(meta: Meta, plan: Plan, frames: Frames) -> Recorded:
-    steps = {leaf: _rows(frames, name, leaf, plan) for name, leaf in plan.leaves.items()}
+    steps = {
+        leaf: _rows(frames, name, leaf, plan) for name, leaf in plan.leaves.items() if name in frames.values
+    }
+    clips = {plan.leaves[name]: clip for name, clip in frames.clips.items()}
     length = frames.entry.length
     if plan.ends == "flags":
         terminated, truncated = (bool(steps[flag][-1]) for flag in FLAGS.values())
@@ -231,7 +233,8 @@ def _episode(meta: Meta, plan: Plan, frames: Frames) -> Recorded:
     splits = _splits(meta, frames.entry.index)
     if splits:
         attributes["split"] = splits
-    return Recorded(steps, terminated, truncated, None, {"episode_index": frames.entry.index}, attributes)
+    columns = {"episode_index": frames.entry.index}
+    return Recorded(steps, terminated, truncated, None, columns, attributes, clips)
 
 
 def _ends(plan: Plan, frames: Frames) -> tuple[bool, bool]:

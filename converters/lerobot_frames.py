@@ -1,7 +1,7 @@
 """The frames of a LeRobot dataset, read from its Parquet files an episode at a time."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from .arrow_columns import arrow, batches_of, values_of
 from .extra import extra
 from .lerobot_meta import Entry, Meta
 from .lerobot_videos import clip_of, place_of, video_names
+from .video import Clip
 
 _FRAMES = 256  # read at a time
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -25,11 +26,13 @@ class Frames:
 
     Attributes:
       entry: of the episode.
-      values: `[T, ...]` of each column that was asked for, by its name; texts as objects, videos as clips.
+      values: `[T, ...]` of each column that was asked for, by its name; texts as objects.
+      clips: the same of videos, decoded when they are sliced.
     """
 
     entry: Entry
     values: dict[str, NpArray]
+    clips: Mapping[str, Clip]
 
     @property
     def where(self) -> str:
@@ -75,9 +78,9 @@ def frames_of(
                 held.append(batch)
                 count += batch.num_rows
             rows = arrow().Table.from_batches(held).combine_chunks()
-            frames = Frames(entry, _values(meta, entry, rows.slice(0, entry.length), names))
+            clips = {name: _clip(meta, entry, name) for name in videos}
+            frames = Frames(entry, _values(meta, entry, rows.slice(0, entry.length), names), clips)
             _check(frames)
-            frames.values.update((name, _video(meta, entry, name)) for name in videos)
             yield frames
             count -= entry.length
             held = rows.slice(entry.length).to_batches() if count else []
@@ -112,7 +115,7 @@ def _values(meta: Meta, entry: Entry, rows: Any, names: Sequence[str]) -> dict[s
     return found
 
 
-def _video(meta: Meta, entry: Entry, name: str) -> Any:
+def _clip(meta: Meta, entry: Entry, name: str) -> Clip:
     fps = meta.info.get("fps")
     if not isinstance(fps, int | float) or fps <= 0:
         raise FormatError(f"The metadata of {meta.path} must say the frames a second: `fps` is {fps!r}.")
@@ -134,12 +137,23 @@ def _read(meta: Meta, feature: Any, column: Any) -> NpArray:
     values = values_of(column)
     if values.dtype != np.dtype(feature["dtype"]):
         raise FormatError(f"it is {values.dtype} where info.json says {feature['dtype']}")
-    wanted = () if shape == (1,) else shape
+    wanted = shape_of(feature)
     if values.shape[1:] != wanted and len(values):
-        if values.shape[1:] != shape:
+        if values.shape[1:] not in (shape, () if shape == (1,) else shape):
             raise FormatError(f"it is {list(values.shape[1:])} a frame where info.json says {list(shape)}")
         values = values.reshape(len(values), *wanted)
     return values
+
+
+def shape_of(feature: Mapping[str, Any]) -> tuple[int, ...]:
+    """Returns the shape of a frame's value: `[1]` is a number, unless our own writer noted otherwise.
+
+    Example:
+      >>> shape_of({"shape": (1,)}), shape_of({"shape": (1,), "axis_of_one": True}), shape_of({"shape": (6,)})
+      ((), (1,), (6,))
+    """
+    shape = tuple(feature["shape"])
+    return () if shape == (1,) and not feature.get("axis_of_one") else shape
 
 
 def _image(root: Path, value: dict[str, Any] | None, shape: tuple[int, ...]) -> NpArray:

@@ -80,8 +80,8 @@ def place_of(path: Path, info: Mapping[str, Any], index: int, columns: Mapping[s
             chunk, file, begin = (columns[column] for column in video_columns([name]))
             parts |= {"chunk_index": int(chunk), "file_index": int(file)}
             start = float(begin)
-        below = str(info["video_path"]).format(**parts)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        below = info["video_path"].format(**parts)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise FormatError(
             f"The metadata of {path} do not say where `{name}` of episode {index} is: {error!r}. "
             f"`skip=({name!r},)` converts everything else."

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,6 +14,24 @@ from .source import Block, Blocks
 
 # `episodes(start, stop)` reads the episodes of the units `[start, stop)`, in their order.
 Episodes = Callable[[int, int], Iterator["Recorded"]]
+
+
+class Rows(Protocol):
+    """A leaf's rows `[T, ...]` that are read when they are sliced, as `video.Clip` reads frames."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a row."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all rows."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> NpArray: ...
 
 
 @dataclass(frozen=True)
@@ -27,6 +45,7 @@ class Recorded:
       final: rows `[...]` of the leaves that have final rows, by name, or None where none is known.
       columns: values of the source's own columns of the episode table, by name.
       attributes: a JSON object.
+      sliced: leaves that are read when they are sliced: of such an episode a block is in memory at a time.
     """
 
     steps: Mapping[str, NpArray]
@@ -35,6 +54,7 @@ class Recorded:
     final: Mapping[str, NpArray] | None = None
     columns: Mapping[str, Any] = field(default_factory=dict[str, Any])
     attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    sliced: Mapping[str, Rows] = field(default_factory=dict[str, Rows])
 
 
 def blocks_of(
@@ -91,7 +111,14 @@ def _blocks(
     held: list[Recorded] = []
     count = 0
     for number, episode in enumerate(episodes(start, units if stop is None else stop), start):
-        count += _checked(episode, example, number)
+        length = _checked(episode, example, number)
+        if episode.sliced:
+            if held:
+                yield _block(held, example, finals, columns)
+            held, count = [], 0
+            yield from _pieces(episode, length, example, finals, columns, num_steps)
+            continue
+        count += length
         held.append(episode)
         if count >= num_steps:
             yield _block(held, example, finals, columns)
@@ -100,9 +127,27 @@ def _blocks(
         yield _block(held, example, finals, columns)
 
 
+def _pieces(
+    episode: Recorded,
+    length: int,
+    example: Mapping[str, NpArray],
+    finals: Sequence[str],
+    columns: Mapping[str, Any],
+    num_steps: int,
+) -> Iterator[Block]:
+    """Reads an episode piece by piece; it ends in the last one."""
+    leaves: Mapping[str, Rows] = {**episode.steps, **episode.sliced}
+    for start in range(0, max(1, length), num_steps):
+        stop = min(start + num_steps, length)
+        steps = {name: leaves[name][start:stop] for name in example}
+        ending = [episode] if stop == length else []
+        yield Block(steps, _ends(ending, [stop - start] * len(ending), example, finals, columns))
+
+
 def _checked(episode: Recorded, example: Mapping[str, NpArray], number: int) -> int:
     """Gives an episode's length."""
-    lengths = {name: len(values) for name, values in episode.steps.items()}
+    leaves: Mapping[str, Rows] = {**episode.steps, **episode.sliced}
+    lengths = {name: len(values) for name, values in leaves.items()}
     if lengths.keys() != example.keys():
         raise FormatError(
             f"Episode {number} has the leaves {sorted(lengths)}, the first has {sorted(example)}: every "
@@ -110,7 +155,7 @@ def _checked(episode: Recorded, example: Mapping[str, NpArray], number: int) -> 
         )
     if len(set(lengths.values())) > 1:
         raise FormatError(f"The leaves of episode {number} have different lengths: {lengths}.")
-    for name, values in episode.steps.items():
+    for name, values in leaves.items():
         wanted = example[name]
         if values.dtype != wanted.dtype or values.shape[1:] != wanted.shape:
             raise FormatError(
@@ -128,18 +173,30 @@ def _block(
 ) -> Block:
     steps = {name: np.concatenate([episode.steps[name] for episode in episodes]) for name in example}
     lengths = [len(next(iter(episode.steps.values()))) for episode in episodes]
+    return Block(steps, _ends(episodes, lengths, example, finals, columns))
+
+
+def _ends(
+    episodes: Sequence[Recorded],
+    lengths: Sequence[int],
+    example: Mapping[str, NpArray],
+    finals: Sequence[str],
+    columns: Mapping[str, Any],
+) -> Ends:
     known = np.array([episode.final is not None for episode in episodes], np.bool_)
-    rows = {name: np.stack([_final(episode, name, example[name]) for episode in episodes]) for name in finals}
-    ends = Ends(
+    rows = {
+        name: np.array([_final(episode, name, example[name]) for episode in episodes], example[name].dtype)
+        for name in finals
+    }
+    return Ends(
         np.cumsum(lengths, dtype=np.int64),
         np.array([episode.terminated for episode in episodes], np.bool_),
         np.array([episode.truncated for episode in episodes], np.bool_),
-        rows if finals else None,
+        {name: values.reshape(-1, *example[name].shape) for name, values in rows.items()} if finals else None,
         known if finals else None,
         {name: np.array([e.columns[name] for e in episodes], dtype) for name, dtype in columns.items()},
         [dict(episode.attributes) for episode in episodes],
     )
-    return Block(steps, ends)
 
 
 def _final(episode: Recorded, name: str, example: NpArray) -> NpArray:
