@@ -42,6 +42,7 @@ class Format:
       read: `read(path, entry, **options)` opens it as a source; `entry` is what the catalogue
         knows of it, or None.
       options: names of the options of `read`.
+      notes_bad: whether `read` takes `bad`, a `Bad`, and notes there what it cannot look at.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Format:
     detect: Callable[[Path], bool]
     read: Callable[..., Source]
     options: tuple[str, ...]
+    notes_bad: bool = False
 
 
 FORMATS = (

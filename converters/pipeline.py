@@ -20,6 +20,7 @@ from .aside import aside, check_free, put_in_place
 from .check import check
 from .formats import Format, find_format
 from .provenance import Origin, inspect
+from .skipping import Bad, readable
 from .source import ReadAgain, Source, nest
 
 # Read at a time. A few times this is in memory: as read, as hashed, and on its way to disk.
@@ -41,6 +42,8 @@ class ConversionReport:
       sha256: of each leaf's rows, by name; `next_observation` too where the source stores and the
         vault derives it.
       notes: what the reader decided on the way, a sentence each.
+      skipped: what was left out since it cannot be read, with `skip_bad`: `unit` (the episode's number in the
+        source, or that of what else can be read by itself) or `file`, and `why`, naming file, key and row.
     """
 
     path: Path
@@ -50,6 +53,7 @@ class ConversionReport:
     num_episodes: int
     sha256: Mapping[str, str]
     notes: tuple[str, ...]
+    skipped: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,13 @@ class Written:
       source: as it was read in the end.
       rows: steps that were read at a time.
       notes: why it was read otherwise than first assumed.
+      bad: what was left out of it.
     """
 
     source: Source
     rows: int
     notes: tuple[str, ...]
+    bad: Bad
 
 
 def convert(
@@ -74,6 +80,7 @@ def convert(
     *,
     progress: Progress | None = None,
     overwrite: bool = False,
+    skip_bad: bool = False,
     **options: Any,
 ) -> ConversionReport:
     """Converts a dataset of another format into a vault, and checks that nothing was lost.
@@ -85,6 +92,7 @@ def convert(
       progress: called as `progress(done, total)`, in steps; every step counts twice, once written
         and once checked. Where a source has to be read a second time, `done` starts again.
       overwrite: replace the vault at `dst`, once the new one is complete.
+      skip_bad: leave out what cannot be read, and say what that was; the source is read once more for it.
       **options: of the format; docs/converters.md lists them.
 
     Returns:
@@ -93,7 +101,7 @@ def convert(
     Raises:
       NotFoundError: if there is no `src`.
       AlreadyExistsError: if something stands at `dst` that is no vault, or is not to be replaced.
-      FormatError: if the file is not what its format says.
+      FormatError: if the file is not what its format says; with `skip_bad`, if nothing of it can be read.
       CorruptionError: if the vault, read back, is not what the source was.
       ValueError: if `format` or an option is not known or does not fit.
       In every case `dst` is as it was.
@@ -119,10 +127,11 @@ def convert(
     _check_options(form, options)
     origin = inspect(src)
     with aside(dst) as path:
-        written = _write(form, origin, options, path, progress)
+        written = _write(form, origin, options, path, progress, skip_bad=skip_bad)
         source, steps = written.source, written.source.num_steps
         tally = check(path, source, written.rows, lambda n: progress(steps + n, 2 * steps))
-        facts = {**source.facts, "notes": list(written.notes)}
+        skipped = written.bad.to_list()
+        facts = {**source.facts, "notes": list(written.notes), "skipped": skipped}
         card = dict(source.card) | origin.to_card(form.name, options, facts) | {"horizon": source.horizon}
         _sign(path, card | {"check": tally.to_dict()})
         put_in_place(path, dst)
@@ -134,6 +143,7 @@ def convert(
         num_episodes=tally.num_episodes,
         sha256=tally.leaves,
         notes=written.notes,
+        skipped=tuple(skipped),
     )
 
 
@@ -152,17 +162,27 @@ def _write(
     options: Mapping[str, Any],
     path: Path,
     progress: Progress,
+    *,
+    skip_bad: bool,
 ) -> Written:
     """Writes the source, a second time with other options where it turns out to need them."""
     notes: tuple[str, ...] = ()
     while True:
-        source = form.read(origin.path, origin.entry, **options)
         try:
+            source, bad = _open(form, origin, options, skip_bad=skip_bad)
             rows = _write_once(source, path, progress)
         except ReadAgain as again:
             notes, options = (*notes, again.why), {**options, **again.options}
         else:
-            return Written(source, rows, notes)
+            return Written(source, rows, notes, bad)
+
+
+def _open(form: Format, origin: Origin, options: Mapping[str, Any], *, skip_bad: bool) -> tuple[Source, Bad]:
+    def read(bad: Bad) -> Source:
+        noting = {"bad": bad} if form.notes_bad else {}
+        return form.read(origin.path, origin.entry, **noting, **options)
+
+    return readable(read, BLOCK_BYTES) if skip_bad else (read(Bad()), Bad())
 
 
 def _write_once(source: Source, path: Path, progress: Progress) -> int:

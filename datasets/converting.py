@@ -51,6 +51,10 @@ def convert(
     ] = None,
     option: FormatOptions = None,
     overwrite: Overwrite = False,
+    skip_bad: Annotated[
+        bool,
+        typer.Option("--skip-bad", help="Leave out what cannot be read, and say what; then end with 1."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Converts an offline dataset into a vault, and checks the result against the source.
@@ -63,10 +67,18 @@ def convert(
     options = parse_options(option or ()) | ({} if horizon is None else {"horizon": horizon})
     with console.progress(f"Converting {source.name}") as progress:
         report = convert_dataset(
-            source, target, format=format_, progress=progress, overwrite=overwrite, **options
+            source,
+            target,
+            format=format_,
+            progress=progress,
+            overwrite=overwrite,
+            skip_bad=skip_bad,
+            **options,
         )
     facts = {"source": source} | vars(report)
     console.print_json(facts) if json else sheet.print_conversion(facts)
+    if report.skipped:
+        raise typer.Exit(1)
 
 
 def export(

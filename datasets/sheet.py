@@ -55,12 +55,15 @@ def print_conversion(facts: Mapping[str, Any]) -> None:
     Args:
       facts: `source`, and the fields of `strongbax.converters.ConversionReport`.
     """
-    hidden = ("sha256", "notes")
+    hidden = ("sha256", "notes", "skipped")
     leaves = console.plural(len(facts["sha256"]), "leaf").replace("leafs", "leaves")
     shown = {name: value for name, value in facts.items() if name not in hidden}
     console.print_facts(shown | {"checked": f"{leaves}, equal to the source"})
     for note in facts["notes"]:
         console.print_line(f"Note: {note}")
+    for one in facts["skipped"]:
+        place = f"unit {one['unit']}" if "unit" in one else one["file"]
+        console.print_line(f"Left out, {place}: {one['why']}")
 
 
 def print_export(facts: Mapping[str, Any]) -> None:

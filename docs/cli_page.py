@@ -16,6 +16,7 @@ PAGE = Path(__file__).with_name("cli.md")
 NOT_RUN = {
     "strongbax demo": "it has a test of its own",
     "strongbax fetch": "it needs the network",
+    "strongbax view": "it goes on until Ctrl-C",
 }
 
 HEAD = """\
@@ -31,7 +32,7 @@ looks at a vault, the vault is named by its folder, by its URL, or by the id of 
 | exit code | means |
 |---|---|
 | 0 | all is well |
-| 1 | `verify` found a problem; `repair` could not keep everything; `describe --check` found a gap |
+| 1 | `verify` found a problem; `repair`, `convert --skip-bad` left out some; `describe --check` found a gap |
 | 2 | it could not be done: one line says why, and the mend |
 | 130 | Ctrl-C; what was committed stays, nothing half-made is left under a vault's name |
 | 141 | whoever read the output left early, as `head` does |
