@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 XDIST ?= 2
 
-.PHONY: demo test heavy ceph flashbax peers lint types bench docs format clean
+.PHONY: demo test page heavy ceph flashbax peers lint types bench docs format clean
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -19,6 +19,13 @@ demo: .venv/.demo
 
 test: .venv/.test
 	$(BIN)/python -m pytest -n $(XDIST) -m "not heavy"
+
+# The page of a vault, built of datasets/page/src; needs node and npm. What it makes is committed.
+page:
+	mkdir -p .venv/page
+	rm -rf .venv/page/src && cp -R datasets/page/. .venv/page
+	cd .venv/page && npm ci --ignore-scripts --no-audit --no-fund && npm run check && npm run build
+	cp .venv/page/index.html datasets/page/index.html
 
 heavy: .venv/.test .venv/.bench .venv/.ray
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m heavy --ignore=tests/flashbax

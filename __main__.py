@@ -1,8 +1,8 @@
 """The command line's door: a command reads its arguments, calls the library, shows the answer.
 
-Exit codes: 0 all is well; 1 `verify` found a problem, `repair` could not keep everything, `describe --check`
-found something missing; 2 it could not be done, said in one line; 130 Ctrl-C; 141 the
-reader of the output left.
+Exit codes: 0 all is well; 1 `verify` found a problem, `repair` or `convert --skip-bad` could not keep
+everything, `describe --check` found something missing; 2 it could not be done, said in one line; 130
+Ctrl-C; 141 the reader of the output left.
 """
 
 import sys
@@ -13,7 +13,17 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .datasets import console, converting, describing, fetching, keeping, listing, looking, publishing
+from .datasets import (
+    console,
+    converting,
+    describing,
+    fetching,
+    keeping,
+    listing,
+    looking,
+    publishing,
+    viewing,
+)
 from .datasets.arguments import Json
 from .datasets.command_group import CommandGroup
 
@@ -35,6 +45,7 @@ keeping.add_to(app)
 fetching.add_to(app)
 describing.add_to(app)
 publishing.add_to(app)
+viewing.add_to(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

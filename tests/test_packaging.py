@@ -124,7 +124,7 @@ def test_wheel_holds_what_is_needed(wheel):
     """The wheel holds every module, the type marker, the catalogue, the licence, and no test."""
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {path for part in PARTS for path in (ROOT / part).rglob("*.py")}
-    data = set((ROOT / "datasets").glob("*.json"))
+    data = {*(ROOT / "datasets").glob("*.json"), ROOT / "datasets/page/index.html"}
     wanted = {f"strongbax/{path.relative_to(ROOT).as_posix()}" for path in modules | data}
     assert data
     assert wanted <= names

@@ -1,0 +1,2 @@
+// Stands for zarrita's own codecs, which src/codecs.ts replaces.
+export default undefined;
