@@ -7,7 +7,9 @@ from typing import Any
 from ..vault.files import write_new
 from ..vault.location import folder_of, location_of
 from ..vault.manifest import FILE
+from .address import parse_address
 from .arrival import arriving, check_place, collect, is_there, settle
+from .object_source import ObjectSource
 from .publication import Progress, silence
 from .source import FolderSource, Source
 
@@ -25,7 +27,8 @@ def fetch(
     It appears whole or not at all. A call that was killed is taken up by the next one.
 
     Args:
-      source: a folder.
+      source: a folder, or a URL: `s3://bucket/place`, `gs://bucket/place`; `@` and a number, a revision or a
+        tag behind it mean that publication instead of the newest.
       destination: folder that is not there yet.
       overwrite: replace another publication that stands there.
       storage: how to reach an object store, as in `Vault.open`.
@@ -61,9 +64,9 @@ def open_source(source: str | Path, storage: Mapping[str, Any] | None = None) ->
     Raises:
       NotFoundError: if nothing is published there.
     """
-    where = location_of(source, storage)
-    assert isinstance(where, Path)
-    return FolderSource(where)
+    address = parse_address(source)
+    where = location_of(address.url, storage)
+    return FolderSource(where) if isinstance(where, Path) else ObjectSource(where, address.pin)
 
 
 def bring(source: Source, place: Path, *, overwrite: bool, progress: Progress) -> Path:

@@ -31,7 +31,7 @@ def publish_to_folder(vault: "Vault | View", place: Path, terms: Terms, progress
     try:
         with suppress(_Same), beside(place, overwrite=old is not None or terms.overwrite) as folder:
             new = stage(folder, vault, terms, progress, link=False)
-            check_successor(new, old, str(place), overwrite=terms.overwrite)
+            check_successor(new, old and old.dataset_id, str(place), overwrite=terms.overwrite)
             if old is not None and old.data == new.data and not check_manifest(place, deep=False):
                 raise _Same
             sent = new.size
@@ -49,10 +49,11 @@ def _published(place: Path, *, overwrite: bool) -> Manifest | None:
     if not (place / FILE).exists():
         return None
     try:
-        return Manifest.parse((place / FILE).read_bytes(), place)
+        found = Manifest.parse((place / FILE).read_bytes(), place)
     except CorruptionError:
         if overwrite:
             return None
         raise AlreadyExistsError(
             f"What is published at {str(place)!r} is damaged. Pass overwrite=True to put a new one there."
         ) from None
+    return found if found.dataset_id else None  # a packed vault is no publication

@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..vault.location import location_of
+from ..vault.location import Location, location_of
+from ..vault.objects import ObjectPath
+from .address import parse_address
 from .folder_shelf import publish_to_folder
+from .object_shelf import publish_to_objects
 from .publication import Progress, Publication, Terms, silence
 from .staging import card_of, check_publishable
 
@@ -14,13 +17,15 @@ if TYPE_CHECKING:
 
 
 def publish(
-    vault: "Vault | View | str | Path",
+    vault: "Vault | View | Location | str",
     destination: str | Path,
     *,
     pack: bool = True,
     table: bool = True,
+    tag: str | None = None,
     allow: Sequence[str] = (),
     overwrite: bool = False,
+    work: str | Path | None = None,
     storage: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Publication:
@@ -31,13 +36,15 @@ def publish(
 
     Args:
       vault: a vault, a view, or the path of a vault; its card names id, licence and citation.
-      destination: a folder.
+      destination: a folder, or a URL: `s3://bucket/place`, `gs://bucket/place`.
       pack: write the vault anew for reading, where it is not packed. False: its files as they are.
       table: put `episodes.parquet` beside it; needs pyarrow.
+      tag: a name for this publication, by which it can be fetched for ever; not in a folder.
       allow: fields of card and attributes, such as `card/provenance`, that may hold what looks like a secret
         or a private path.
       overwrite: take the place of whatever vault stands there. Else only an older publication of the
         same dataset is replaced.
+      work: folder in which it is made before it is sent; None: beside the vault.
       storage: how to reach an object store, as in `Vault.open`.
       progress: called as `progress(what, done, total)` in bytes; `total` may be None.
 
@@ -65,20 +72,31 @@ def publish(
     """
     from ..vault import Vault
 
-    if isinstance(vault, str | Path):
-        with Vault.open(vault, storage=storage if "://" in str(vault) else None) as opened:
+    if isinstance(vault, str | Path | ObjectPath):
+        with Vault.open(location_of(vault, storage if "://" in str(vault) else None)) as opened:
             return publish(
                 opened,
                 destination,
                 pack=pack,
                 table=table,
+                tag=tag,
                 allow=allow,
                 overwrite=overwrite,
+                work=work,
                 storage=storage,
                 progress=progress,
             )
+    address = parse_address(destination)
+    if address.pin is not None:
+        raise ValueError(f"`destination` must name no revision: got '@{address.pin}'. Use `tag` to name one.")
+    place = location_of(address.url, storage)
     check_publishable(vault, card_of(vault), allow)
-    terms = Terms(pack, table, tuple(allow), overwrite)
-    place = location_of(destination, storage)
-    assert isinstance(place, Path)
-    return publish_to_folder(vault, place, terms, progress or silence)
+    terms, tell = Terms(pack, table, tuple(allow), overwrite), progress or silence
+    if isinstance(place, ObjectPath):
+        room = None if work is None else Path(work)
+        return publish_to_objects(vault, place, terms, tag=tag, work=room, progress=tell)
+    if tag is not None:
+        raise ValueError(
+            "`tag` is for places that keep older publications: a folder holds one. Leave it out."
+        )
+    return publish_to_folder(vault, place, terms, tell)

@@ -191,14 +191,20 @@ def _link(source: Path, target: Path) -> None:
         copy(source, target)
 
 
-def check_successor(new: Manifest, old: Manifest | None, place: str, *, overwrite: bool) -> None:
+def check_successor(new: Manifest, old: str | None, place: str, *, overwrite: bool) -> None:
     """Checks that what stands at a place is an older publication of the same dataset.
 
+    Args:
+      new: to be published.
+      old: id of the dataset that stands there, or None.
+      place: for the message.
+      overwrite: it may be another's.
+
     Raises:
-      AlreadyExistsError: if it is another's, unless `overwrite`.
+      AlreadyExistsError: if it is another's.
     """
-    if old is not None and old.dataset_id != new.dataset_id and not overwrite:
+    if old not in (None, new.dataset_id) and not overwrite:
         raise AlreadyExistsError(
-            f"{place!r} has another dataset, {old.dataset_id}: {new.dataset_id} would take its place. Choose "
-            "another destination, or pass overwrite=True."
+            f"{place!r} has another dataset, {old}: {new.dataset_id} would take its place. Choose another "
+            "destination, or pass overwrite=True."
         )

@@ -11,10 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from . import blocks, parts, states, verify
+from . import blocks, parts, pointer, states, verify
 from .create import create
 from .create_objects import create_objects
 from .describe import describe, treedef_of
+from .errors import NotFoundError
 from .flusher import Flusher
 from .location import Location, location_of
 from .reader import Snapshot, take_snapshot
@@ -134,7 +135,8 @@ class Vault(Writable):
         """Opens a vault.
 
         Read, a vault with parts is the union of them: the episodes that ended, those of the vault itself
-        first, then those of its parts by name, as one stream.
+        first, then those of its parts by name, as one stream. Where a dataset was published, the newest
+        revision is opened for reading.
 
         Args:
           path: of the vault, or its URL: `s3://`, `gs://`, `memory://`, `https://`, `file://`.
@@ -165,7 +167,11 @@ class Vault(Writable):
         if mode == "a":
             return cls(where, Flusher(Writer(where)))
         vault = cls(where, None)
-        vault.refresh()
+        try:
+            vault.refresh()
+        except NotFoundError as error:
+            vault = cls(pointer.follow(where, error), None)
+            vault.refresh()
         return vault
 
     def close(self) -> None:

@@ -4,13 +4,14 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Generator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent))
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "vault")]
 
 
 class Web:
@@ -73,6 +74,15 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
             web.sent += len(body)
         return None
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Generator[str]:
+    """An S3 server with the bucket `tests`."""
+    from object_servers import s3_server
+
+    with s3_server("tests") as address:
+        yield address
 
 
 @pytest.fixture
