@@ -54,7 +54,9 @@ class Column:
         value = {"dtype": "string" if self.kind == "string" else self.dtype.name, "_type": "Value"}
         if len(self.shape) > 1:
             return {"shape": list(self.shape), "dtype": self.dtype.name, "_type": f"Array{len(self.shape)}D"}
-        return {"feature": value, "length": self.shape[0], "_type": "List"} if self.shape else value
+        if not self.shape or self.shape == (1,):
+            return value
+        return {"feature": value, "length": self.shape[0], "_type": "List"}
 
 
 def columns_of(out: Standard) -> list[Column]:
@@ -105,10 +107,6 @@ def _column(name: str, leaf: str, row: NpArray) -> Column:
             "with at most four axes, pictures and texts. Make a vault without it."
         )
     picture = row.dtype == np.uint8 and len(row.shape) == 3 and row.shape[-1] == 3
-    if row.shape == (1,):
-        raise ValueError(
-            f"The leaf `{leaf}` has the shape [1], which LeRobot takes for a number. Make it one."
-        )
     return Column(name, leaf, row.dtype, row.shape, "image" if picture else "number")
 
 
@@ -163,4 +161,6 @@ def _array(column: Column, rows: NpArray) -> Any:
     if len(column.shape) > 1:
         size = column.shape[0]
         return pa.ListArray.from_arrays(pa.array(np.arange(len(rows) + 1, dtype=np.int32) * size), array)
-    return pa.FixedSizeListArray.from_arrays(array, column.shape[0]) if column.shape else array
+    if not column.shape or column.shape == (1,):  # an axis of one is none in LeRobot's tables
+        return array
+    return pa.FixedSizeListArray.from_arrays(array, column.shape[0])

@@ -104,6 +104,9 @@ def read_meta(path: Path) -> Meta:
     _check(path, info, entries)
     noted = path / "meta" / MARK
     mark = _json(noted.read_text("utf-8"), noted) if noted.is_file() else {}
+    for name in mark.get("axes_of_one", ()):
+        if name in features:
+            features[name]["axis_of_one"] = True
     return Meta(path, info, features, tuple(entries), tasks, mark)
 
 

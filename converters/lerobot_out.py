@@ -28,6 +28,19 @@ from .standard import Standard, standard
 OPTIONS = ("fps", "robot_type", "task", "file_bytes")
 DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 _CHUNK = 1000  # files in a folder
+# What pandas wants to know of `tasks.parquet`, whose texts are the index: LeRobot reads it with pandas.
+_PANDAS = {
+    "index_columns": ["__index_level_0__"],
+    "column_indexes": [],
+    "columns": [
+        {"name": name, "field_name": field, "pandas_type": kind, "numpy_type": stored, "metadata": None}
+        for name, field, kind, stored in (
+            ("task_index", "task_index", "int64", "int64"),
+            (None, "__index_level_0__", "unicode", "object"),
+        )
+    ],
+    "pandas_version": "2.0.0",
+}
 
 
 def write(
@@ -181,15 +194,15 @@ def _write_meta(
         "dtypes": {
             column.name: column.dtype.str for column in columns if column.leaf and column.kind == "string"
         },
+        "axes_of_one": [column.name for column in columns if column.leaf and column.shape == (1,)],
         "derived": [column.name for column in columns if not column.leaf],
     }
     folder = path / "meta/episodes/chunk-000"
     folder.mkdir(parents=True)
     parquet.write_table(pa.Table.from_pylist(rows), folder / "file-000.parquet")
     texts = pa.table({"task_index": list(tasks.values()), "__index_level_0__": list(tasks)})
-    pandas = {"index_columns": ["__index_level_0__"], "columns": [], "column_indexes": []}
     parquet.write_table(
-        texts.replace_schema_metadata({"pandas": json.dumps(pandas)}), path / "meta/tasks.parquet"
+        texts.replace_schema_metadata({"pandas": json.dumps(_PANDAS)}), path / "meta/tasks.parquet"
     )
     for name, content in (("info.json", about), ("stats.json", stats.total()), (MARK, mark)):
         (path / "meta" / name).write_text(json.dumps(content, indent=4, ensure_ascii=False), encoding="utf-8")

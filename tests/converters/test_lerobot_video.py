@@ -61,9 +61,10 @@ def test_an_episode_is_never_whole_in_memory(tmp_path: Path):
 )
 def test_lossy_codecs_keep_the_frames_apart(tmp_path: Path, codec: dict, name: str):
     """LeRobot's AV1 and other codecs decode to what was encoded, within their loss, never to a neighbour."""
-    frames = smooth(20)
+    shape = (64, 96, 3)  # smaller ones crash some releases of SVT-AV1
+    frames = smooth(20, shape)
     write_video(tmp_path / "a.mp4", frames, **codec)
-    found = Clip(tmp_path / "a.mp4", 0.5, FPS, 15, SHAPE)[:]
+    found = Clip(tmp_path / "a.mp4", 0.5, FPS, 15, shape)[:]
     away = np.abs(found.astype(int) - frames[5:].astype(int)).mean(axis=(1, 2, 3))
     assert away.max() < 3, name  # the next frame is 8 brighter
 

@@ -13,14 +13,14 @@ SHAPE = (16, 24, 3)
 LOSSLESS = {"codec": "libx264rgb", "pixels": "rgb24", "qp": "0"}
 
 
-def pixels(number: int, length: int) -> np.ndarray:
+def pixels(number: int, length: int, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
     """Frames that differ everywhere, so that no codec takes one for another."""
-    return np.random.default_rng(100 + number).integers(0, 256, (length, *SHAPE), np.uint8)
+    return np.random.default_rng(100 + number).integers(0, 256, (length, *shape), np.uint8)
 
 
-def smooth(length: int) -> np.ndarray:
+def smooth(length: int, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
     """Frames that lossy codecs keep nearly, each brighter than the one before."""
-    ramp = np.linspace(0, 60, SHAPE[1])[None, None, :, None] * np.ones((length, SHAPE[0], 1, 3))
+    ramp = np.linspace(0, 60, shape[1])[None, None, :, None] * np.ones((length, shape[0], 1, 3))
     return (ramp + 8 * np.arange(length)[:, None, None, None]).astype(np.uint8)
 
 
