@@ -125,7 +125,9 @@ def concat(vaults: Sequence[Contents]) -> View:
 
 
 def example(lengths: Sequence[int], seed: int = 0) -> Any:
-    """Makes a small vault in a folder of its own, for examples: an episode a length, each reward 1."""
+    """Makes a small vault for examples, in a folder that goes with the process: an episode a length, rewards 1."""
+    import atexit
+    import shutil
     import tempfile
 
     from .episodes import Episode
@@ -138,6 +140,7 @@ def example(lengths: Sequence[int], seed: int = 0) -> Any:
     }
     generator = np.random.default_rng(seed)
     folder = tempfile.mkdtemp(prefix="strongbax-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with Vault.create(Path(folder) / "example.vault", steps=step) as vault:
         for length in lengths:
             steps = {
