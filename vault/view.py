@@ -125,7 +125,7 @@ def concat(vaults: Sequence[Contents]) -> View:
 
 
 def example(lengths: Sequence[int], seed: int = 0) -> Any:
-    """Makes a small vault for examples, in a folder that goes with the process: an episode a length, rewards 1."""
+    """Makes a small vault for examples: an episode a length, rewards 1. Its folder goes with the process."""
     import atexit
     import shutil
     import tempfile
