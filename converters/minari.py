@@ -218,8 +218,8 @@ def _recorded(raw: Raw, layout: _Layout, number: int) -> Recorded:
     values = {name: exact_json(value) for name, value in single.items()}
     return Recorded(
         steps,
-        terminated=bool(length and steps["terminated"][-1]),
-        truncated=bool(length and steps["truncated"][-1]),
+        terminated=bool(steps["terminated"][-1]) if length else raw.ends[0],
+        truncated=bool(steps["truncated"][-1]) if length else raw.ends[1],
         final=final,
         attributes=_plain(raw.facts) | ({"leaves": values} if values else {}),
     )

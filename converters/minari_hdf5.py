@@ -82,7 +82,8 @@ class Hdf5Storage:
                 leaves["reward"] = self._column(group, "rewards")
                 for key, name in FLAGS.items():
                     leaves[name] = flags(self._column(group, key), f"`{key}` of {self._where(group)}")
-                yield Raw(leaves, facts, tuple(jpeg), ours.get("final_known", True))
+                ends = tuple(ours.get("ends", (False, False)))
+                yield Raw(leaves, facts, tuple(jpeg), ours.get("final_known", True), ends)
 
     def _group(self, file: Any, number: int) -> Any:
         key = f"episode_{number}"

@@ -120,6 +120,8 @@ def _write_episode(
     known = _known(episode, out)
     length = len(episode.steps["reward"])
     rest: dict[str, Any] = {} if known else {"final_known": False}
+    if not length:
+        rest["ends"] = [episode.terminated, episode.truncated]
     attributes = dict(episode.attributes)
     group.attrs["id"], group.attrs["total_steps"] = number, length
     group.create_group("infos")

@@ -25,12 +25,14 @@ class Raw:
       facts: the episode's metadata, as it stands.
       jpeg: names of the leaves that stand as JPEG.
       final_known: whether the last observation is what the last action led to; else it is a filler.
+      ends: terminated and truncated, of an episode without a step to say it.
     """
 
     leaves: Mapping[str, NpArray]
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
     jpeg: tuple[str, ...] = ()
     final_known: bool = True
+    ends: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True)

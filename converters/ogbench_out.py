@@ -85,7 +85,7 @@ def _plan(out: Outgoing, contents: Contents) -> Plan:
     if missing:
         raise ValueError(
             f"OGBench's files have one array of observations and one of actions: the vault has no leaf "
-            f"`{missing[0]}`. It has {list(names)}."
+            f"`{missing[0]}`. It has {list(names)}: join the parts of a group into one leaf first."
         )
     kept = tuple(
         name

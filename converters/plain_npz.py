@@ -12,6 +12,7 @@ Nothing is a pickle. What is written so is read again as a source.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +22,15 @@ import numpy as np
 from ..vault.contents import Contents
 from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
+from .left_out import left_out
 from .npy import Column
 from .npz import columns_of, is_npz, read_array, read_rows, require_rows
 from .npz_file import NpzWriter
-from .outgoing import outgoing, require_plain
+from .outgoing import is_plain, outgoing, require_plain
 from .readback import compare
 from .recorded import Recorded, blocks_of, undivided
 from .source import Source
+from .standard import is_needed
 from .trajectories import cut_at
 
 if TYPE_CHECKING:
@@ -142,16 +145,17 @@ def write(
       CorruptionError: if what was written, read back, is not what the vault holds.
     """
     out = outgoing(contents)
-    names = out.schema.names
+    names = [name for name in out.schema.names if is_needed(name) or is_plain(out, name)]
+    left = [name for name in out.schema.names if name not in names]
     taken = [name for name in names if name.startswith((EPISODE, FINAL)) or name == ATTRIBUTES]
     if taken:
         raise ValueError(f"The leaves {taken} are named as a plain .npz file names its table. Rename them.")
-    require_plain(out, names, "A .npz file")
+    require_plain(out, names, "a .npz file")
     columns = [*_OWN, *out.columns]
     with NpzWriter(path, compressed=compressed) as file:
         for name in names:
             file.add(name, *out.leaf(name), out.num_steps, (rows for _, rows in out.rows(name)))
-        for name in out.schema.finals:
+        for name in [name for name in out.schema.finals if name in names]:
             rows = (out.final(name, place)[None] for place in range(len(out.table)))
             file.add(FINAL + name, *out.leaf(name), len(out.table), rows)
         for name in columns:
@@ -159,8 +163,14 @@ def write(
             file.add_array(EPISODE + name, values)
         file.add_array(EPISODE + ATTRIBUTES, np.array(list(out.table.texts()), np.bytes_))
         file.add_array(ATTRIBUTES, np.array(json.dumps(contents.attributes).encode(), np.bytes_))
-    compare(out.episodes(), read(path))
+    source = read(path)
+    compare((_of(episode, names) for episode in out.episodes()), source)
     progress(len(out.table), len(out.table))
-    return (
-        ["The card and what is attached to the vault have no place in a .npz file."] if contents.card else []
-    )
+    notes = [f"The leaf `{name}` is {out.leaf(name)[0]}, which NumPy alone cannot save." for name in left]
+    return [*notes, *left_out(contents, source)]
+
+
+def _of(episode: Recorded, names: Sequence[str]) -> Recorded:
+    """An episode with some of its leaves."""
+    final = None if episode.final is None else {n: v for n, v in episode.final.items() if n in names}
+    return replace(episode, steps={name: episode.steps[name] for name in names}, final=final or None)

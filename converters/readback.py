@@ -79,7 +79,7 @@ def _episode(block: Block, row: int, steps: Mapping[str, NpArray]) -> Recorded:
         steps,
         terminated=bool(ends.terminated[row]),
         truncated=bool(ends.truncated[row]),
-        final={name: values[row] for name, values in (ends.final or {}).items()} if known else None,
+        final={n: np.asarray(v[row], v.dtype) for n, v in (ends.final or {}).items()} if known else None,
         columns={name: values[row] for name, values in ends.columns.items()},
         attributes=ends.attributes[row] if ends.attributes else {},
     )

@@ -192,7 +192,9 @@ def _ends(
         np.cumsum(lengths, dtype=np.int64),
         np.array([episode.terminated for episode in episodes], np.bool_),
         np.array([episode.truncated for episode in episodes], np.bool_),
-        {name: values.reshape(-1, *example[name].shape) for name, values in rows.items()} if finals else None,
+        {name: values.reshape(len(episodes), *example[name].shape) for name, values in rows.items()}
+        if finals
+        else None,
         known if finals else None,
         {name: np.array([e.columns[name] for e in episodes], dtype) for name, dtype in columns.items()},
         [dict(episode.attributes) for episode in episodes],

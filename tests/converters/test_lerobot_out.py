@@ -177,9 +177,11 @@ def test_what_lerobot_cannot_hold_is_noted_or_refused(tmp_path: Path):
         "attributes ['note']",
     ):
         assert said in notes
-    with Vault.create(tmp_path / "odd", steps=step | {"x": np.zeros(1)}) as made:
-        made.append(Episode({"x": np.zeros((2, 1))} | {n: np.zeros((2, 2)) for n in step}, None, True, False))
-    with Vault.open(tmp_path / "odd") as made, pytest.raises(ValueError, match=r"`x` has the shape \[1\]"):
+    step["action"] = np.zeros(0)
+    with Vault.create(tmp_path / "odd", steps=step) as made:
+        rows = {"observation": np.zeros((2, 2)), "action": np.zeros((2, 0))}
+        made.append(Episode(rows, None, True, False))
+    with Vault.open(tmp_path / "odd") as made, pytest.raises(ValueError, match=r"`action` is float64 \[0\]"):
         export(made, tmp_path / "no", "lerobot", fps=10)
     assert not (tmp_path / "no").exists()
 

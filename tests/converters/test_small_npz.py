@@ -171,10 +171,10 @@ def test_a_plain_file_holds_the_vault(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_plain_files_that_do_not_fit_are_told(tmp_path: Path):
-    """Leaves that NumPy cannot save or that are named as the table is, and files written by halves."""
-    write_vault(tmp_path / "bf", half=ml_dtypes.bfloat16(0))
+    """Actions that NumPy cannot save, leaves that are named as the table is, and files written by halves."""
+    write_vault(tmp_path / "bf", action=ml_dtypes.bfloat16(0))
     write_vault(tmp_path / "taken", attributes=np.float32(0))
-    for name, said in [("bf", "`half` is bfloat16"), ("taken", r"\['attributes'\] are named as")]:
+    for name, said in [("bf", "`action` is bfloat16"), ("taken", r"\['attributes'\] are named as")]:
         with Vault.open(tmp_path / name) as vault, pytest.raises(ValueError, match=said):
             export(vault, tmp_path / "o.npz", "npz")
     assert not (tmp_path / "o.npz").exists()
