@@ -10,13 +10,20 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
+from html import escape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
+from ..vault.errors import StrongbaxError
+from ..vault.root import FILE as ROOT
+from .live import PLACE, Live
 from .pages import FILE, page
+
+if TYPE_CHECKING:
+    from ..vault.location import Location
 
 LOCAL = "127.0.0.1"
 _NAMES = (LOCAL, "localhost")
@@ -26,7 +33,11 @@ _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".json": "application/json",
     ".md": "text/plain; charset=utf-8",
+    "": "application/octet-stream",
 }
+
+# Finds what a request's target names: a file, or bytes; None where there is nothing.
+Find: TypeAlias = Callable[[str], Path | bytes | None]
 
 
 @dataclass(frozen=True)
@@ -94,13 +105,36 @@ def inside(folder: Path, target: str) -> Path | None:
     return found if found.is_relative_to(folder.resolve()) and found.is_file() else None
 
 
+def finder(location: "Location") -> Find:
+    """Gives what finds a vault's files: on the disk, or made for what is no file, as `live` says.
+
+    Args:
+      location: of the vault.
+    """
+    live = Live(location)
+    # The page of a vault whose card says no name is called by its folder.
+    shown = page().replace(b"<title>Vault<", b"<title>" + escape(location.name).encode() + b"<")
+
+    def find(target: str) -> Path | bytes | None:
+        path = urlsplit(target).path.removeprefix("/")
+        if path in ("", FILE):
+            return shown
+        if path == ROOT and (root := live.root()) is not None:
+            return root
+        if path.startswith(f"{PLACE}/"):
+            return live.chunk(path)
+        return inside(location, target) if isinstance(location, Path) else None
+
+    return find
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answers one connection."""
 
     protocol_version = "HTTP/1.1"
     server_version = "strongbax"
     sys_version = ""
-    folder: Path
+    find: Find
     timeout = 60
 
     def do_GET(self) -> None:
@@ -117,13 +151,19 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, *, send: bool) -> None:
         if not self._is_meant():
             self._refuse(HTTPStatus.FORBIDDEN, "This server answers to this machine's own names only.", send)
-        elif urlsplit(self.path).path in ("/", f"/{FILE}"):
-            self._send_bytes(page(), send=send)
-        elif (path := inside(self.folder, self.path)) is None:
+            return
+        try:
+            found = self.find(self.path)
+        except (StrongbaxError, OSError) as error:
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, str(error), send)
+            return
+        if found is None:
             self._refuse(HTTPStatus.NOT_FOUND, "There is no such file.", send)
+        elif isinstance(found, bytes):
+            self._send_bytes(found, send=send)
         else:
-            with path.open("rb") as file:
-                self._send_file(file, path.suffix, send=send)
+            with found.open("rb") as file:
+                self._send_file(file, found.suffix, send=send)
 
     def _is_meant(self) -> bool:
         port = cast("VaultServer", self.server).server_port
@@ -145,7 +185,7 @@ class Handler(BaseHTTPRequestHandler):
             )
             return
         head = {
-            "Content-Type": _TYPES.get(suffix, "application/octet-stream"),
+            "Content-Type": _TYPES.get(suffix, _TYPES[""]),
             "Accept-Ranges": "bytes",
             "ETag": tag,
             "Last-Modified": formatdate(facts.st_mtime, usegmt=True),
@@ -157,7 +197,8 @@ class Handler(BaseHTTPRequestHandler):
             _copy(file, self.wfile.write, part.stop - part.start)
 
     def _send_bytes(self, body: bytes, *, send: bool) -> None:
-        self._head(HTTPStatus.OK, len(body), {"Content-Type": _TYPES[".html"]})
+        is_page = urlsplit(self.path).path in ("/", f"/{FILE}")
+        self._head(HTTPStatus.OK, len(body), {"Content-Type": _TYPES[".html" if is_page else ""]})
         if send:
             self.wfile.write(body)
 
@@ -186,17 +227,17 @@ class VaultServer(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def make_server(folder: Path, port: int = 0) -> VaultServer:
+def make_server(location: "Location", port: int = 0) -> VaultServer:
     """Makes a server of a vault that listens on this machine only; `serve_forever` runs it.
 
     Args:
-      folder: of the vault.
+      location: of the vault: a folder, or a place in an object store.
       port: to listen at; 0: one that is free.
 
     Raises:
       OSError: if the port is taken.
     """
-    handler = type("VaultHandler", (Handler,), {"folder": folder})
+    handler = type("VaultHandler", (Handler,), {"find": staticmethod(finder(location))})
     return VaultServer((LOCAL, port), handler)
 
 

@@ -1,6 +1,5 @@
 """The command that shows a vault in a browser: `strongbax view`; `add_to` gives it to the command line."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,7 +28,8 @@ def view(
 ) -> None:
     """Shows a vault in a browser, until Ctrl-C: card, episodes, series and pictures.
 
-    Nobody but this machine can reach the page. Of a vault that is being written the sealed part is shown.
+    Nobody but this machine can reach the page. Of a vault that is being written it shows what is committed
+    when the page is loaded.
 
     Example: strongbax view hopper.vault --no-open
     """
@@ -37,8 +37,8 @@ def view(
 
     from .serving import make_server, url_of
 
-    folder = _folder(path)
-    with make_server(folder, port) as server:
+    _check(path)
+    with make_server(path, port) as server:
         url = url_of(server)
         console.print_line(f"{path} is shown at {url} until Ctrl-C.")
         if browse:
@@ -49,16 +49,8 @@ def view(
             console.print_line("Stopped.")
 
 
-def _folder(path: "Location") -> Path:
-    """Says at once what the page would say."""
-    from ..vault.errors import NotFoundError
-    from .local import is_vault
+def _check(path: "Location") -> None:
+    """Says at once, and here, what the page could only say in the browser."""
+    from .arguments import open_vault
 
-    if not isinstance(path, Path):
-        raise ValueError(  # noqa: TRY004 - a URL is a place too: the value is wrong, not its type
-            f"`PATH` must be a folder: got {str(path)!r}. Open the page that lies beside a published vault "
-            "in a browser, or copy the vault here."
-        )
-    if not is_vault(path):
-        raise NotFoundError(f"There is no vault at {str(path)!r}. Check the path; a vault has a zarr.json.")
-    return path
+    open_vault(path).close()

@@ -28,10 +28,10 @@ def test_view_serves_until_ctrl_c(tmp_path):
 
 
 def test_view_says_what_is_no_vault(strongbax, tmp_path):
-    """A folder that is no vault, and a URL, are refused in one line."""
+    """A folder that is no vault, and a URL without one, are refused in one line."""
     code, _, error = strongbax("view", tmp_path, "--no-open")
     assert code == 2
-    assert "no vault" in error
-    code, _, error = strongbax("view", "s3://bucket/toy.vault", "--no-open")
+    assert "is not a vault" in error
+    code, _, error = strongbax("view", "memory://nothing/toy.vault", "--no-open")
     assert code == 2
-    assert "must be a folder" in error
+    assert "is not a vault" in error

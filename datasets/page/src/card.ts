@@ -24,7 +24,8 @@ const NAMES: Record<string, string> = {
 export function titleOf(vault: Vault): string {
   const { dataset_id } = vault.root.card;
   if (typeof dataset_id === "string") return dataset_id;
-  const folder = vault.files.base.pathname.split("/").filter(Boolean).at(-1);
+  if (document.title !== "Vault") return document.title; // `strongbax view` writes the folder's name there
+  const folder = vault.base.pathname.split("/").filter(Boolean).at(-1);
   return folder ? labelOf(folder) : "Vault";
 }
 
@@ -66,7 +67,7 @@ function citation(text: string): HTMLElement {
 }
 
 function use(vault: Vault): HTMLElement {
-  const { base } = vault.files;
+  const { base } = vault;
   const local = /^(127\.0\.0\.1|localhost|\[::1\])$/.test(base.hostname);
   const place = local ? (titleOf(vault).split("/").at(-1) ?? "my") + ".vault" : base.href.replace(/\/$/, "");
   const code = `from strongbax import Vault\n\nwith Vault.open(${JSON.stringify(place)}) as vault:\n    first = vault[0]`;

@@ -16,8 +16,9 @@ export interface Line {
 
 export interface Look {
   title: string;
-  /** The first step, counted from the episode's first. */
+  /** The first step, counted from the episode's first, and the last one of all charts beside this one. */
   start: number;
+  last: number;
   /** Drawn as steps: flags and whole numbers. */
   stepped: boolean;
   height: number;
@@ -78,7 +79,7 @@ export class Chart {
     const data = [steps, ...this.lines.map((line) => drawable(line.values, longest))];
     const axis = { stroke: colour("--faint"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
     const right = this.lines.some((line) => line.right);
-    const values = (_: uPlot, ticks: number[]) => ticks.map((tick) => compact(tick));
+    const values = (_: uPlot, ticks: number[]) => labelsOf(ticks);
     const options: uPlot.Options = {
       width,
       height,
@@ -92,7 +93,7 @@ export class Chart {
         ...(right ? [{ ...axis, side: 1 as const, scale: "right", size: 52, values, grid: { show: false }, space: 28 }] : []),
       ],
       series: [{}, ...this.lines.map((line, n) => this.series(line, n, longest))],
-      hooks: { setSelect: [(plot) => this.selected(plot)] },
+      hooks: { setSelect: [(plot) => this.selected(plot)], ready: [() => this.follow()] },
     };
     this.plot = new uPlot(options, data as unknown as uPlot.AlignedData, this.host);
     this.plot.over.append(this.mark);
@@ -136,9 +137,7 @@ export class Chart {
       this.chips[n]!.querySelector("output")!.textContent = value === undefined ? "" : number(value);
     });
     if (!plot) return;
-    const longest = plot.data[0].length;
-    const all: [number, number] = [this.look.start, this.look.start + Math.max(1, longest - 1)];
-    const [low, high] = moment.zoom ?? all;
+    const [low, high] = moment.zoom ?? [this.look.start, Math.max(this.look.start + 1, this.look.last)];
     const scale = plot.scales.x!;
     if (scale.min !== low || scale.max !== high) plot.setScale("x", { min: low, max: high });
     const left = ((moment.step - low) / (high - low)) * plot.over.clientWidth;
@@ -176,6 +175,13 @@ function padded(_: uPlot, low: number | null, high: number | null): uPlot.Range.
   if (low === null || high === null) return [0, 1];
   const room = (high - low) * 0.08 || Math.abs(high) * 0.1 || 1;
   return [low - room, high + room];
+}
+
+/** Ticks in few characters: those that lie close together far from 0 are told by how far they are from the first. */
+function labelsOf(ticks: number[]): string[] {
+  const [first = 0, second = first] = ticks;
+  if (Math.abs(second - first) > 1e-4 * Math.abs(first)) return ticks.map(compact);
+  return ticks.map((tick, n) => (n ? `+${compact(tick - first)}` : compact(first)));
 }
 
 function compact(value: number): string {

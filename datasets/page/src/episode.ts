@@ -99,7 +99,8 @@ export class EpisodeView {
     const host = el("div", { class: "pictures" });
     const { episode, moment, signal } = this.scene!;
     if (!episode.length) return host;
-    for (const leaf of this.vault.leaves.filter(layoutOf)) {
+    const colours = (leaf: Leaf): number => (layoutOf(leaf)!.channels > 1 ? 0 : layoutOf(leaf)!.tiles);
+    for (const leaf of this.vault.leaves.filter(layoutOf).sort((a, b) => colours(a) - colours(b))) {
       host.append(new Frames(this.vault, leaf, episode, moment, signal).element);
     }
     return host;

@@ -35,10 +35,12 @@ export class Episodes {
   constructor(
     ended: number,
     private core: Record<string, Float64Array>,
+    running: number[] = [],
   ) {
     this.ended = ended;
     this.count = core.length!.length;
     this.ends = Uint8Array.from({ length: this.count }, (_, row) => this.endOf(row));
+    for (const row of running) this.ends[row] = ENDS.indexOf("running");
     const ids = Float64Array.from({ length: this.count }, (_, row) => row);
     for (const [name, numbers] of Object.entries({ id: ids, return: core.return!, length: core.length! })) {
       this.columns.set(name, { name, numbers });
@@ -86,7 +88,7 @@ export async function readEpisodes(vault: Vault): Promise<Episodes> {
     return: runs.map(({ stream }) => totals[stream] ?? NaN),
   };
   for (const name of CORE) core[name] = joined(core[name]!, more[name] ?? runs.map(() => 0));
-  return new Episodes(count, core);
+  return new Episodes(count, core, vault.root.live?.running);
 }
 
 /** Reads the columns of the user's that have one value an episode. */

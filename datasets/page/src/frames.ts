@@ -10,6 +10,7 @@ import type { Leaf, Vault } from "./vault";
 
 const KEPT = 96 << 20; // bytes of frames in memory
 const SIDE = 240; // pixels on the screen that a small picture is enlarged to
+const WIDE = 560; // the same, of pictures side by side
 
 interface Piece {
   data: ArrayLike<number>;
@@ -67,7 +68,7 @@ export class Frames {
     }
     paint(this.canvas, this.layout, piece.data, at, this.range);
     this.painted = step;
-    const times = Math.max(1, Math.round(SIDE / Math.max(this.layout.width, this.layout.height)));
+    const times = Math.max(1, Math.floor(Math.min(SIDE / this.layout.height, WIDE / this.canvas.width)));
     this.canvas.style.width = `${this.canvas.width * times}px`;
     this.canvas.dataset.step = String(this.painted);
     const final = step >= this.episode.length ? ", final" : "";

@@ -41,6 +41,8 @@ export class Panel {
     const facts = el("span", { class: "facts" }, `${leaf.dtype} ${shape(leaf.shape)}`);
     const summary = el("summary", {}, el("strong", {}, leaf.label), " ", facts, role);
     this.element = el("details", { class: "panel", "data-leaf": leaf.name, open }, summary, this.body);
+    // What will be here, so that nothing jumps when it comes.
+    if (/number|bool/.test(leaf.kind.as)) this.body.style.minHeight = `${this.height + (leaf.width > LINES ? 66 : 32)}px`;
     this.element.addEventListener("toggle", () => this.element.open && this.load());
     if (open) whenSeen(this.element, () => this.load());
   }
@@ -49,7 +51,12 @@ export class Panel {
   reveal(): void {
     this.element.open = true;
     this.load();
-    this.element.scrollIntoView({ block: "nearest" });
+    this.element.scrollIntoView({ block: "center", behavior: "instant" });
+  }
+
+  /** Of the chart, in pixels. */
+  private get height(): number {
+    return this.leaf.kind.as === "bool" ? 76 : this.leaf.width === 1 ? 130 : 170;
   }
 
   private load(): void {
@@ -88,8 +95,9 @@ export class Panel {
       const reward = leaf.role === "reward";
       if (reward && leaf.width === 1) lines.push(toDate(lines[0]!.values));
       const stepped = leaf.kind.as === "bool" || /int/.test(leaf.dtype);
-      const height = leaf.kind.as === "bool" ? 76 : leaf.width === 1 ? 130 : 170;
-      const chart = new Chart(lines, { title: leaf.label, start: this.scene.start, stepped, height, final }, this.scene.moment);
+      const { start, stop, episode, moment } = this.scene;
+      const last = stop === episode.length ? moment.last : stop - 1;
+      const chart = new Chart(lines, { title: leaf.label, start, last, stepped, height: this.height, final }, moment);
       this.scene.charts.push(chart);
       return chart.element;
     };

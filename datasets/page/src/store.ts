@@ -20,7 +20,7 @@ export class Files {
   async read(path: string): Promise<Uint8Array | undefined> {
     const answer = await this.ask(path, { cache: "no-cache" });
     if (answer.status === 404 || answer.status === 410) return undefined;
-    this.check(path, answer);
+    await this.check(path, answer);
     return this.body(path, answer);
   }
 
@@ -33,7 +33,7 @@ export class Files {
     const answer = await this.ask(path, { headers: { Range: `bytes=${asked}` }, signal });
     if (answer.status === 206) return this.part(path, answer, range);
     if (answer.status === 416) throw short(path);
-    this.check(path, answer);
+    await this.check(path, answer);
     return cut(path, await this.takeWhole(path, answer), range);
   }
 
@@ -72,8 +72,12 @@ export class Files {
     }
   }
 
-  private check(path: string, answer: Response): void {
+  private async check(path: string, answer: Response): Promise<void> {
     if (answer.ok) return;
+    // `strongbax view` says what is wrong.
+    if (answer.status === 500 && answer.headers.get("Content-Type")?.startsWith("text/plain")) {
+      throw new Failure((await answer.text()).trim().slice(0, 500));
+    }
     void answer.body?.cancel();
     if (answer.status === 404 || answer.status === 410) {
       throw new Failure(`A file of the vault is missing: ${path}.`, "Copy it from where the vault was published.");
