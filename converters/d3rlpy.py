@@ -19,6 +19,7 @@ from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
 from ..vault.tree import component
 from . import hdf5
+from .bad import Bad
 from .json_arrays import to_json
 from .recorded import Recorded, blocks_of
 from .source import Source
@@ -50,12 +51,13 @@ def detect(path: Path) -> bool:
         return old or ("columns" in file and "num_episodes" in file)
 
 
-def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:
+def read(path: Path, entry: "DatasetEntry | None" = None, *, bad: Bad | None = None) -> Source:
     """Opens a d3rlpy file as a source.
 
     Args:
       path: of the file.
       entry: what the catalogue knows of it.
+      bad: takes what cannot be read and may be left out; none may by default.
 
     Raises:
       FormatError: if the file is not what d3rlpy's are, now or while it is read.
@@ -70,9 +72,10 @@ def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:
       [[3, 4]]
     """
     del entry
+    bad = bad or Bad()
     with hdf5.open_hdf5(path) as file:
         flat = "columns" not in file
-        length, about = _old_layout(file, path) if flat else _new_layout(file, path)
+        length, about = _old_layout(file, path) if flat else _new_layout(file, path, bad)
         single = about.pop("leaves", {})
 
     if flat:
@@ -80,7 +83,7 @@ def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:
         lengths, episodes = np.diff(stops, prepend=0), partial(_old_episodes, path, length, stops)
     else:
         lengths, episodes = np.array(about.pop("lengths")), partial(_new_episodes, path)
-    first = next(episodes(0, 1))
+    first = bad.first(range(len(lengths)), lambda unit: next(episodes(unit, unit + 1)))
     example: dict[str, NpArray] = {n: np.zeros(v.shape[1:], v.dtype) for n, v in first.steps.items()}
     return Source(
         example=example,
@@ -99,7 +102,7 @@ def _columns(file: Any) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else str(name) for name in file["columns"][()]]
 
 
-def _new_layout(file: Any, path: Path) -> tuple[int, dict[str, Any]]:
+def _new_layout(file: Any, path: Path, bad: Bad) -> tuple[int, dict[str, Any]]:
     version = str(file["version"].asstr()[()]) if "version" in file else ""
     if version == _OBSOLETE or not version.startswith("2."):
         raise FormatError(
@@ -109,8 +112,12 @@ def _new_layout(file: Any, path: Path) -> tuple[int, dict[str, Any]]:
     count = int(file["num_episodes"][()])
     if count == 0:
         raise FormatError(f"{path} has no episodes: there is nothing to convert.")
-    lengths = [int(_part(file, path, "rewards", row).shape[0]) for row in range(count)]
+    lengths = [bad.tried(row, partial(_length, file, path, row), 0) for row in range(count)]
     return sum(lengths), {"version": version, "lengths": lengths}
+
+
+def _length(file: Any, path: Path, row: int) -> int:
+    return int(_part(file, path, "rewards", row).shape[0])
 
 
 def _part(file: Any, path: Path, column: str, row: int) -> Any:

@@ -19,7 +19,16 @@ import numpy as np
 
 from ..vault.errors import FormatError
 from ..vault.tree import component
-from .dqn_replay_ring import ACTION, OBSERVATION, REWARD, TERMINAL, Checkpoint, open_checkpoint
+from .bad import Bad
+from .dqn_replay_ring import (
+    ACTION,
+    OBSERVATION,
+    READ_BYTES,
+    REWARD,
+    TERMINAL,
+    Checkpoint,
+    open_checkpoint,
+)
 from .dqn_replay_runs import Run, runs_of
 from .recorded import Recorded, blocks_of
 from .source import Source
@@ -52,6 +61,7 @@ def read(
     *,
     checkpoints: Sequence[int] | None = None,
     stack_size: int = STACK_SIZE,
+    bad: Bad | None = None,
 ) -> Source:
     """Opens checkpoints as a source.
 
@@ -60,6 +70,7 @@ def read(
       entry: what the catalogue knows of it.
       checkpoints: their numbers; all of them by default.
       stack_size: frames that the agent stacked; before each episode stand as many rows of zeros, less one.
+      bad: takes checkpoints that cannot be read and may be left out; none may by default.
 
     Raises:
       FormatError: if the files are not what Dopamine writes, now or while they are read.
@@ -83,7 +94,7 @@ def read(
     missing = [number for number in numbers if number not in there]
     if missing or not numbers:
         raise ValueError(f"`checkpoints` must be of those in {folder}, {there}: got {checkpoints}.")
-    opened = [open_checkpoint(folder, number) for number in numbers]
+    opened = _opened(folder, numbers, bad or Bad())
     first = opened[0]
     for other in opened[1:]:
         _check_alike(first, other)
@@ -123,6 +134,23 @@ def _game(folder: Path) -> dict[str, str | int]:
     """What the folders' names say, `<Game>/<run>/replay_logs`."""
     *_, game, run, logs = ("", "", *folder.absolute().parts)
     return {"game": game, "run": int(run)} if logs == _LOGS and run.isdigit() else {}
+
+
+def _opened(folder: Path, numbers: Sequence[int], bad: Bad) -> list[Checkpoint]:
+    """Opens checkpoints; where some may be left out, those of which all can be unpacked."""
+
+    def whole(number: int) -> Checkpoint:
+        one = open_checkpoint(folder, number)
+        for key in one.columns if bad.allowed else ():
+            for _ in one.stream(key, 0, one.held, max(1, READ_BYTES // max(1, one.row_bytes(key)))):
+                pass
+        return one
+
+    found = [bad.tried(f"checkpoint {number}", partial(whole, number), None) for number in numbers]
+    opened = [one for one in found if one is not None]
+    if not opened:
+        raise FormatError(f"No checkpoint in {folder} can be read: {next(iter(bad.files.values()))}")
+    return opened
 
 
 def _leaf(key: str) -> str:

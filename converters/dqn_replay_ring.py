@@ -58,6 +58,11 @@ class Checkpoint:
         """Gives dtype and shape of a row by key, for comparing."""
         return {key: (str(c.dtype), c.shape[1:]) for key, c in self.columns.items()}
 
+    def row_bytes(self, key: str) -> int:
+        """Gives the size of a row of a stored key."""
+        column = self.columns[key]
+        return column.stored.itemsize * int(np.prod(column.shape[1:], dtype=np.int64))
+
     def path(self, key: str) -> Path:
         """Gives the file of a stored key."""
         return self.folder / f"{_STORE}{key}_ckpt.{self.number}.gz"
@@ -79,8 +84,7 @@ class Checkpoint:
         column, path = self.columns[key], self.path(key)
         with gzip.open(path) as file:
             read_header(file, key, path)
-            row_bytes = column.stored.itemsize * int(np.prod(column.shape[1:], dtype=np.int64))
-            _skip(file, low * row_bytes, key, path)
+            _skip(file, low * self.row_bytes(key), key, path)
             for at in range(low, high, rows):
                 values = np.empty((min(rows, high - at), *column.shape[1:]), column.stored)
                 fill(file, values, key, path)

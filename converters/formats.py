@@ -54,18 +54,34 @@ class Format:
 
 
 FORMATS = (
-    Format(d3rlpy.NAME, "d3rlpy", d3rlpy.detect, d3rlpy.read, d3rlpy.OPTIONS),
+    Format(d3rlpy.NAME, "d3rlpy", d3rlpy.detect, d3rlpy.read, d3rlpy.OPTIONS, notes_bad=True),
     Format(dsrl.NAME, "DSRL", dsrl.detect, dsrl.read, dsrl.OPTIONS),
-    Format(robomimic.NAME, "robomimic, robosuite", robomimic.detect, robomimic.read, robomimic.OPTIONS),
-    Format(minari.NAME, "Minari", minari.detect, minari.read, minari.OPTIONS),
+    Format(
+        robomimic.NAME,
+        "robomimic, robosuite",
+        robomimic.detect,
+        robomimic.read,
+        robomimic.OPTIONS,
+        notes_bad=True,
+    ),
+    Format(minari.NAME, "Minari", minari.detect, minari.read, minari.OPTIONS, notes_bad=True),
     Format(d4rl_layout.NAME, "D4RL HDF5", d4rl.detect, d4rl.read, d4rl.OPTIONS),
-    Format(rlds.NAME, "RLDS (TFDS)", rlds.detect, rlds.read, rlds.OPTIONS),
+    Format(rlds.NAME, "RLDS (TFDS)", rlds.detect, rlds.read, rlds.OPTIONS, notes_bad=True),
     Format(rl_unplugged.NAME, "RL Unplugged", rl_unplugged.detect, rl_unplugged.read, rl_unplugged.OPTIONS),
-    Format(lerobot.NAME, "LeRobot", lerobot.detect, lerobot.read, lerobot.OPTIONS),
-    Format(hf_dt.NAME, "Decision Transformer Parquet", hf_dt.detect, hf_dt.read, hf_dt.OPTIONS),
-    Format(ogbench.NAME, "OGBench", ogbench.detect, ogbench.read, ogbench.OPTIONS),
+    Format(lerobot.NAME, "LeRobot", lerobot.detect, lerobot.read, lerobot.OPTIONS, notes_bad=True),
+    Format(
+        hf_dt.NAME, "Decision Transformer Parquet", hf_dt.detect, hf_dt.read, hf_dt.OPTIONS, notes_bad=True
+    ),
+    Format(ogbench.NAME, "OGBench", ogbench.detect, ogbench.read, ogbench.OPTIONS, notes_bad=True),
     Format(neorl.NAME, "NeoRL and NeoRL-2", neorl.detect, neorl.read, neorl.OPTIONS),
-    Format(dqn_replay.NAME, "DQN Replay (Dopamine)", dqn_replay.detect, dqn_replay.read, dqn_replay.OPTIONS),
+    Format(
+        dqn_replay.NAME,
+        "DQN Replay (Dopamine)",
+        dqn_replay.detect,
+        dqn_replay.read,
+        dqn_replay.OPTIONS,
+        notes_bad=True,
+    ),
     Format(torchrl.NAME, "TorchRL (TensorDict)", torchrl.detect, torchrl.read, torchrl.OPTIONS),
     Format(flashbax.NAME, "Flashbax Vault", flashbax.detect, flashbax.read, flashbax.OPTIONS),
     Format(imitation.NAME, "imitation", imitation.detect, imitation.read, imitation.OPTIONS),

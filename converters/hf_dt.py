@@ -21,6 +21,7 @@ from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError, NotFoundError
 from ..vault.tree import component
 from .arrow_columns import arrow, batches_of, dtype_of, is_rows, is_scalar, is_text, lengths_of, values_of
+from .bad import Bad
 from .naming import column_names
 from .recorded import Recorded, blocks_of
 from .source import Source
@@ -67,6 +68,7 @@ def read(
     entry: "DatasetEntry | None" = None,  # noqa: ARG001 - every format takes it
     *,
     skip: Sequence[str] = (),
+    bad: Bad | None = None,
 ) -> Source:
     """Opens a file, or a folder of a dataset's files, as a source.
 
@@ -74,6 +76,7 @@ def read(
       path: of the file or the folder.
       entry: what the catalogue knows of it.
       skip: columns to leave out.
+      bad: takes what cannot be read and may be left out; none may by default.
 
     Raises:
       FormatError: if the files are not laid out so, now or while they are read.
@@ -94,11 +97,12 @@ def read(
     schema = _open(files[0]).schema_arrow
     _check(schema, files, skip)
     fields = {name: schema.field(name).type for name in schema.names if name not in skip}
-    lengths, facts = _look(files, fields)
+    bad = bad or Bad()
+    lengths, facts = _look(files, fields, bad)
     if not lengths.any():
         raise FormatError(f"{path} has no step: there is nothing to convert.")
-    some = int(lengths.argmax())
-    first = next(_episodes(files, fields, some, some + 1))
+    longest = np.argsort(-lengths, kind="stable").tolist()
+    first = bad.first(longest, lambda unit: next(_episodes(files, fields, unit, unit + 1)))
     example = {leaf: np.zeros(values.shape[1:], values.dtype) for leaf, values in first.steps.items()}
     names = column_names(name for name, kind in fields.items() if is_scalar(kind))
     columns = {column: dtype_of(fields[name]) for name, column in names.items()}
@@ -169,19 +173,18 @@ def _check(schema: Any, files: Sequence[Path], skip: Sequence[str]) -> None:
             raise FormatError(f"{file} has other columns than {files[0]}: {other.names} instead of {names}.")
 
 
-def _look(files: Sequence[Path], fields: dict[str, Any]) -> tuple[NpArray, dict[str, Any]]:
+def _look(files: Sequence[Path], fields: dict[str, Any], bad: Bad) -> tuple[NpArray, dict[str, Any]]:
     """Returns the lengths of trajectories, int64 `[E]`, and counts, from the columns of numbers alone."""
     end = next(name for name in _ENDS if name in fields)
-    lengths = [np.zeros(0, np.int64)]
+    every = np.zeros(sum(_open(file).metadata.num_rows for file in files), np.int64)
     nan = unfinished = 0
-    for _, batch in _batches(files, ["rewards", end]):
-        rewards, ends = batch.column("rewards"), batch.column(end)
+    for number, row in bad.each(len(every), partial(_rows, files, ["rewards", end])):
+        rewards, ends = row.column("rewards"), row.column(end)
         flat = rewards.flatten()
-        lengths.append(lengths_of(rewards))
+        every[number] = lengths_of(rewards)[0]
         if arrow().types.is_floating(flat.type):
             nan += int(np.isnan(flat.to_numpy(zero_copy_only=False)).sum())
         unfinished += sum(not (one and one[-1]) for one in ends.to_pylist())
-    every = np.concatenate(lengths)
     return every, {
         "steps": int(every.sum()),
         "trajectories": len(every),
@@ -203,6 +206,13 @@ def _batches(files: Sequence[Path], columns: list[str], first: int = 0) -> Itera
             raise FormatError(
                 f"{file} cannot be read: {error}. It is damaged; fetch or copy it again."
             ) from error
+
+
+def _rows(files: Sequence[Path], columns: list[str], first: int) -> Iterator[Any]:
+    """Yields trajectories one by one, from one on."""
+    for _, batch in _batches(files, columns, first):
+        for row in range(batch.num_rows):
+            yield batch.slice(row, 1)
 
 
 def _episodes(files: Sequence[Path], fields: dict[str, Any], start: int, stop: int) -> Iterator[Recorded]:

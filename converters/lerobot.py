@@ -20,6 +20,7 @@ import numpy as np
 from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
 from ..vault.tree import component
+from .bad import Bad
 from .lerobot_frames import Frames, frames_of, shape_of
 from .lerobot_meta import INFO, Meta, read_meta
 from .lerobot_videos import frame_shape, video_names
@@ -73,6 +74,7 @@ def read(
     *,
     done: str | None = None,
     skip: Sequence[str] = (),
+    bad: Bad | None = None,
 ) -> Source:
     """Opens a dataset as a source.
 
@@ -83,6 +85,7 @@ def read(
         `next.success`: with it the task ended, without it somebody stopped; where there is no
         `next.success`, `done` means `terminated`.
       skip: features to leave out, videos above all: their pixels are many times as large as they.
+      bad: takes what cannot be read and may be left out; none may by default.
 
     Raises:
       FormatError: if the dataset is not what LeRobot writes, now or while it is read.
@@ -97,7 +100,7 @@ def read(
         raise ValueError(f"`done` must be 'terminated' or 'truncated': got {done!r}.")
     meta = read_meta(path)
     names = _features(meta, skip)
-    plan, facts = _look(meta, names, done)
+    plan, facts = _look(meta, names, done, bad or Bad())
     example = {leaf: _zero(meta, name, plan) for name, leaf in plan.leaves.items()}
     example |= {flag: np.zeros((), np.bool_) for flag in ("terminated", "truncated")}
     columns = {"episode_index": np.dtype(np.int64)}
@@ -124,14 +127,14 @@ def _features(meta: Meta, skip: Sequence[str]) -> list[str]:
     return [name for name in meta.features if name not in left]
 
 
-def _look(meta: Meta, names: Sequence[str], done: str | None) -> tuple[Plan, dict[str, Any]]:
+def _look(meta: Meta, names: Sequence[str], done: str | None, bad: Bad) -> tuple[Plan, dict[str, Any]]:
     """Reads the columns of which only the data say what becomes of them: texts, tasks, rewards."""
     texts = [name for name in names if meta.features[name]["dtype"] == "string"]
     wanted = [*texts, *(name for name in (TASK, REWARD) if name in names)]
     widths = dict.fromkeys(texts, 1)
     varying: set[str] = set()
     nan = 0
-    for frames in frames_of(meta, wanted):
+    for number, frames in bad.each(len(meta.episodes), partial(frames_of, meta, wanted)):
         for name in wanted:
             values = frames.values[name]
             if name in texts:
@@ -140,8 +143,9 @@ def _look(meta: Meta, names: Sequence[str], done: str | None) -> tuple[Plan, dic
                 varying.add(name)
             elif name == REWARD and values.dtype.kind == "f":
                 nan += int(np.isnan(values).sum())
-        if TASK in wanted and TASK not in varying and not _same_task(meta, frames):
-            varying.add(TASK)
+        if TASK in wanted and TASK not in varying:
+            same = bad.tried(number, partial(_same_task, meta, frames), otherwise=True)
+            varying |= set() if same else {TASK}
     constant = tuple(
         name for name in texts if name not in varying and name not in meta.mark.get("dtypes", {})
     )

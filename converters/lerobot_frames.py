@@ -81,11 +81,11 @@ def frames_of(
             clips = {name: _clip(meta, entry, name) for name in videos}
             frames = Frames(entry, _values(meta, entry, rows.slice(0, entry.length), names), clips)
             _check(frames)
-            yield frames
             count -= entry.length
             held = rows.slice(entry.length).to_batches() if count else []
-        if last >= len(entries) and (count or next(batches, None) is not None):
-            raise FormatError(f"{file} has more frames than its {len(entries)} episodes are long.")
+            if entry is entries[-1] and (count or next(batches, None) is not None):
+                raise FormatError(f"{file} has more frames than its {len(entries)} episodes are long.")
+            yield frames
 
 
 def _batches(file: Path, names: list[str], first: int) -> Iterator[Any]:

@@ -22,6 +22,7 @@ import numpy as np
 from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
 from . import hdf5
+from .bad import Bad
 from .json_arrays import exact_json, to_json
 from .minari_arrow import ArrowStorage
 from .minari_hdf5 import FILE, Hdf5Storage
@@ -71,13 +72,20 @@ def detect(path: Path) -> bool:
     )
 
 
-def read(path: Path, entry: "DatasetEntry | None" = None, *, skip: Sequence[str] = ()) -> Source:
+def read(
+    path: Path,
+    entry: "DatasetEntry | None" = None,
+    *,
+    skip: Sequence[str] = (),
+    bad: Bad | None = None,
+) -> Source:
     """Opens a Minari dataset as a source.
 
     Args:
       path: the dataset's folder (`.../name-v0`), the folder `data` in it, or its HDF5 file.
       entry: what the catalogue knows of it.
       skip: leaves, or groups of them, to leave out: `("infos",)`.
+      bad: takes what cannot be read and may be left out; none may by default.
 
     Raises:
       FormatError: if the dataset is not what Minari's are, now or while it is read.
@@ -104,10 +112,13 @@ def read(path: Path, entry: "DatasetEntry | None" = None, *, skip: Sequence[str]
         raise FormatError(f"A Minari dataset is a folder with data/{METADATA}; there is none in {path}.")
     metadata = _metadata_of(folder)
     storage = _storage(folder, metadata, (skip,) if isinstance(skip, str) else tuple(skip))
-    scans = list(storage.scan())
+    bad = bad or Bad()
+    scans = [Scan(0, 0, {})] * storage.count
+    for number, scan in bad.each(storage.count, storage.scan):
+        scans[number] = scan
     if not scans:
         raise FormatError(f"{path} has no episodes: there is nothing to convert.")
-    first = next(storage.episodes(0, 1))
+    first = bad.first(range(storage.count), lambda unit: next(storage.episodes(unit, unit + 1)))
     layout = _layout(first, scans)
     return Source(
         example=layout.example,

@@ -48,9 +48,9 @@ class ArrowStorage:
         """Counts the episodes that the metadata does not speak of."""
         return max(0, sum(folder.name.isdecimal() for folder in self.path.iterdir()) - self.count)
 
-    def scan(self) -> Iterator[Scan]:
-        """Yields what each episode is like."""
-        for raw in self._some(0, self.count, whole=False):
+    def scan(self, start: int = 0) -> Iterator[Scan]:
+        """Yields what each episode is like, from one on."""
+        for raw in self._some(start, self.count, whole=False):
             widths = {n: v.dtype.itemsize // 4 for n, v in raw.leaves.items() if v.dtype.kind == "U"}
             rewards = raw.leaves["reward"]
             nans = int(np.isnan(rewards).sum()) if rewards.dtype.kind == "f" else 0

@@ -49,10 +49,10 @@ class Hdf5Storage:
         with hdf5.open_hdf5(self.path) as file:
             return max(0, sum(key.startswith("episode_") for key in file) - self.count)
 
-    def scan(self) -> Iterator[Scan]:
-        """Yields what each episode is like, from rewards and texts only."""
+    def scan(self, start: int = 0) -> Iterator[Scan]:
+        """Yields what each episode is like from one on, from rewards and texts only."""
         with hdf5.open_hdf5(self.path) as file:
-            for number in range(self.count):
+            for number in range(start, self.count):
                 group = self._group(file, number)
                 rewards = self._column(group, "rewards")
                 found = dict(self._nodes(group))

@@ -22,6 +22,7 @@ import numpy as np
 from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
 from ..vault.tree import component
+from .bad import Bad
 from .json_arrays import to_json
 from .npy import Column
 from .npz import columns_of, is_npz, read_array, read_rows, require_rows
@@ -84,12 +85,18 @@ def detect(path: Path) -> bool:
     return set(REQUIRED) <= keys and not keys & _ELSEWHERE
 
 
-def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:  # noqa: ARG001 - as every format's
+def read(
+    path: Path,
+    entry: "DatasetEntry | None" = None,  # noqa: ARG001 - as every format's
+    *,
+    bad: Bad | None = None,
+) -> Source:
     """Opens a file of OGBench, or a folder of one dataset's files, as a source.
 
     Args:
       path: of the file or folder.
       entry: what the catalogue knows of it.
+      bad: takes files that cannot be read and may be left out; none may by default.
 
     Raises:
       FormatError: if a file is not what OGBench's are, now or while it is read.
@@ -100,10 +107,8 @@ def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:  # noqa: AR
       >>> source.num_steps, [block.ends.stop.tolist() for block in source.blocks(4)]
       (2, [[1, 2]])
     """
-    shards = tuple(_shard(file) for file in _files(path))
+    shards = _alike(_files(path), bad or Bad())
     first = shards[0]
-    for shard in shards[1:]:
-        _check_alike(first, shard)
     example = {name: np.zeros(c.shape[1:], c.dtype) for name, c in first.leaves.items()}
     flags = {name: np.zeros((), np.bool_) for name in ("terminated", "truncated")}
     columns = {"validation": np.dtype(np.bool_)}
@@ -175,7 +180,20 @@ def _flags(path: Path, column: Column) -> NpArray:
     return read_array(path, column)
 
 
-def _check_alike(first: Shard, other: Shard) -> None:
+def _alike(files: Sequence[Path], bad: Bad) -> tuple[Shard, ...]:
+    shards: list[Shard] = []
+    for file in files:
+        shard = bad.tried(file.name, partial(_shard, file), None)
+        if shard is not None and bad.tried(
+            file.name, partial(_check_alike, [*shards, shard][0], shard), False
+        ):
+            shards.append(shard)
+    if not shards:
+        raise FormatError(f"None of the files can be read: {next(iter(bad.files.values()))}")
+    return tuple(shards)
+
+
+def _check_alike(first: Shard, other: Shard) -> bool:
     def rows(shard: Shard) -> dict[str, Any]:
         return {name: (column.dtype, column.shape[1:]) for name, column in shard.leaves.items()}
 
@@ -186,6 +204,7 @@ def _check_alike(first: Shard, other: Shard) -> None:
             f"The files of one dataset have the same keys, dtypes and shapes: {wrong} of {other.path} are "
             f"not what they are in {first.path.name}. Convert the files one by one."
         )
+    return True
 
 
 def _of_files(shards: Sequence[Shard], start: int, stop: int) -> Iterator[Recorded]:

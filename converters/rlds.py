@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..vault.dtypes import NpArray
-from .recorded import Recorded, blocks_of
+from .bad import Bad
+from .recorded import Episodes, Recorded, blocks_of
 from .rlds_features import TEXT, Feature, features_of
 from .rlds_folder import FEATURES, Folder, find, open_folder
 from .rlds_plan import Plan, plan_of
@@ -51,6 +52,7 @@ def read(
     split: str | None = None,
     last_row: str | None = None,
     skip: Sequence[str] = (),
+    bad: Bad | None = None,
 ) -> Source:
     """Opens a dataset as a source, having read it once but for its images.
 
@@ -61,6 +63,7 @@ def read(
       last_row: what a last row that says `is_last` is: `final`, the observation that the last action led
         to, or `step`. None goes by the data: a step, if any such row holds an action or a reward.
       skip: features, or groups of them, to leave out.
+      bad: takes what cannot be read and may be left out; none may by default.
 
     Raises:
       FormatError: if the dataset is not what TFDS writes, now or while it is read.
@@ -77,10 +80,11 @@ def read(
     """
     folder = open_folder(path, split)
     features = features_of(folder.features, folder.path / FEATURES, skip)
-    found = scan(folder, features)
+    bad = bad or Bad()
+    found = scan(folder, features, bad)
     plan = plan_of(folder, features, found, last_row)
     episodes = partial(_episodes, folder, features, plan)
-    example = _example(features, found, plan, partial(episodes, 0, len(found.lengths)))
+    example = _example(features, found, plan, episodes, bad)
     by_path = {feature.path: feature for feature in features}
     columns = {column: by_path[path].dtype for path, column in plan.columns.items()}
     return Source(
@@ -101,11 +105,14 @@ def _episodes(
         yield plan.episode(record)
 
 
-def _example(features: Sequence[Feature], found: Scan, plan: Plan, episodes: Any) -> dict[str, NpArray]:
+def _example(
+    features: Sequence[Feature], found: Scan, plan: Plan, episodes: Episodes, bad: Bad
+) -> dict[str, NpArray]:
     """One step: as the first record has it, where images have shapes of their own."""
     open_images = any(f.encoding == "image" and None in f.shape for f in features if f.in_steps)
     if open_images:
-        first: Recorded = next(each for each in episodes() if len(next(iter(each.steps.values()))))
+        some = [unit for unit, length in enumerate(found.lengths) if length]
+        first = bad.first(some, lambda unit: next(episodes(unit, unit + 1)))
         return {leaf: np.zeros(values.shape[1:], values.dtype) for leaf, values in first.steps.items()}
     example: dict[str, NpArray] = {}
     for feature in features:

@@ -6,6 +6,7 @@ the final observation, as RLDS has it, or one more step, as many datasets of Ope
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
+from .bad import Bad
 from .rlds_features import TEXT, Feature
 from .rlds_folder import Folder, Shard, read_shard
 from .rlds_values import read_feature
@@ -51,6 +53,12 @@ class Scan:
     def lasts(self) -> int:
         """Episodes whose last row says `is_last`."""
         return sum(self.ending)
+
+    def skip_to(self, number: int) -> None:
+        """Counts records that are left out up to one, as episodes of no rows."""
+        left = max(0, number - len(self.lengths))
+        self.lengths += [0] * left
+        self.ending += [False] * left
 
 
 @dataclass(frozen=True)
@@ -125,23 +133,31 @@ def records_of(
             yield record
 
 
-def scan(folder: Folder, features: Sequence[Feature]) -> Scan:
+def scan(folder: Folder, features: Sequence[Feature], bad: Bad) -> Scan:
     """Reads all records once, images not decoded.
+
+    Args:
+      folder: of the dataset.
+      features: to read.
+      bad: takes the records that cannot be read, where they may be left out: these have no rows.
 
     Raises:
       FormatError: if a record does not hold what the features say.
     """
     found = Scan()
-    for record in records_of(folder, features, images=False):
-        _add(found, record)
+    count = sum(shard.records for shard in folder.shards)
+    for number, record in bad.each(
+        count, lambda start: records_of(folder, features, images=False, start=start)
+    ):
+        found.skip_to(number)
+        bad.tried(number, partial(_add, found, record), otherwise=None)
+    found.skip_to(count)
     if not found.lengths:
         raise FormatError(f"{folder.path} holds no records: there is nothing to convert.")
     return found
 
 
 def _add(found: Scan, record: Record) -> None:
-    found.lengths.append(record.length)
-    found.ending.append(record.ends_last)
     _check_flags(record)
     found.firsts += bool("is_first" in record.rows and record.rows["is_first"][:1].any())
     carries = False
@@ -159,6 +175,8 @@ def _add(found: Scan, record: Record) -> None:
         if name == "reward" and values.dtype.kind == "f":
             found.nan_rewards += int(np.isnan(values).sum())
     found.carrying += carries
+    found.lengths.append(record.length)
+    found.ending.append(record.ends_last)
 
 
 def _is_there(values: NpArray) -> bool:

@@ -24,6 +24,7 @@ from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
 from ..vault.tree import component
 from . import hdf5
+from .bad import Bad
 from .json_arrays import exact_json
 from .minari_raw import skipped
 from .recorded import Recorded, blocks_of
@@ -62,6 +63,7 @@ def read(
     *,
     skip: Sequence[str] = (),
     keep_next_observation: bool = False,
+    bad: Bad | None = None,
 ) -> Source:
     """Opens a robomimic or raw robosuite file as a source.
 
@@ -70,6 +72,7 @@ def read(
       entry: what the catalogue knows of it.
       skip: leaves, or groups of them, to leave out: `("states", "observation/agentview_image")`.
       keep_next_observation: store `next_obs` row by row; done unasked where it is not the rows one on.
+      bad: takes what cannot be read and may be left out; none may by default.
 
     Raises:
       FormatError: if the file is not what robomimic's are, now or while it is read.
@@ -83,14 +86,16 @@ def read(
       ['action', 'observation/eef']
     """
     del entry
+    bad = bad or Bad()
     file = _File(path, (skip,) if isinstance(skip, str) else tuple(skip), keep_next_observation)
     with hdf5.open_hdf5(path) as opened:
         demos = file.demos(opened)
-        lengths = [file.length(opened["data"][demo]) for demo in demos]
+        lengths = [bad.tried(n, partial(file.length, opened["data"][d]), 0) for n, d in enumerate(demos)]
         masks = _masks(opened)
         facts = {"demos": len(demos), "keys": file.keys(opened["data"][demos[0]])}
         about = {key: hdf5.attribute(value) for key, value in opened["data"].attrs.items()}
-    first = next(replace(file, check=False).episodes(masks, 0, 1))
+    lenient = replace(file, check=False)
+    first = bad.first(range(len(demos)), lambda unit: next(lenient.episodes(masks, unit, unit + 1)))
     example: dict[str, NpArray] = {n: np.zeros(v.shape[1:], v.dtype) for n, v in first.steps.items()}
     finals = tuple(name for name in (first.final or file.finals) if name in example)
     columns = {MASK + name: np.dtype(np.bool_) for name in masks}

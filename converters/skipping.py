@@ -10,56 +10,15 @@ which reads all of it once.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from ..vault.dtypes import NpArray
-from ..vault.errors import CorruptionError, FormatError
+from ..vault.errors import FormatError
+from .bad import UNREADABLE, Bad
 from .source import Block, Source
-
-_UNREADABLE = (FormatError, CorruptionError)
-
-
-@dataclass(frozen=True)
-class Bad:
-    """What cannot be read, filled while a reader looks at its source.
-
-    Attributes:
-      allowed: whether anything may be left out; else the first is an error.
-      units: why, by the unit that is left out.
-      files: why, by the name of a file that none of the units is from.
-    """
-
-    allowed: bool = False
-    units: dict[int, str] = field(default_factory=dict[int, str])
-    files: dict[str, str] = field(default_factory=dict[str, str])
-
-    def note(self, what: int | str, error: Exception) -> None:
-        """Notes that a unit, or a file by its name, cannot be read.
-
-        Raises:
-          Exception: the error itself, where nothing may be left out.
-
-        Example:
-          >>> bad = Bad(allowed=True)
-          >>> bad.note(3, FormatError("Episode 3 is torn."))
-          >>> bad.units
-          {3: 'Episode 3 is torn.'}
-        """
-        if not self.allowed:
-            raise error
-        if isinstance(what, str):
-            self.files[what] = str(error)
-        else:
-            self.units[what] = str(error)
-
-    def to_list(self) -> list[dict[str, Any]]:
-        """Returns what was left out as JSON, files first."""
-        files = [{"file": name, "why": why} for name, why in self.files.items()]
-        return files + [{"unit": unit, "why": self.units[unit]} for unit in sorted(self.units)]
 
 
 def readable(read: Callable[[Bad], Source], block_bytes: int) -> tuple[Source, Bad]:
@@ -117,7 +76,7 @@ def _read_on(source: Source, stops: NpArray, rows: int, start: int, stop: int, b
     try:
         for block in source.blocks(rows, start, stop):
             done += block.num_steps
-    except _UNREADABLE:
+    except UNREADABLE:
         pass
     else:
         return stop
@@ -127,7 +86,7 @@ def _read_on(source: Source, stops: NpArray, rows: int, start: int, stop: int, b
         try:
             for _ in source.blocks(rows, unit, unit + 1):
                 pass
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             bad.note(unit, error)
             return unit + 1
         unit += 1

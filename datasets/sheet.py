@@ -62,8 +62,8 @@ def print_conversion(facts: Mapping[str, Any]) -> None:
     for note in facts["notes"]:
         console.print_line(f"Note: {note}")
     for one in facts["skipped"]:
-        place = f"unit {one['unit']}" if "unit" in one else one["file"]
-        console.print_line(f"Left out, {place}: {one['why']}")
+        units = f"{one['count']} from number {one['unit']} on" if "unit" in one else one["file"]
+        console.print_line(f"Left out, {units}: {one['why']}")
 
 
 def print_export(facts: Mapping[str, Any]) -> None:
