@@ -1,0 +1,56 @@
+"""Examples run as their first lines say; those that train take `--quick`, a run of seconds.
+
+`examples/resume.py` is run, and killed, in tests/vault/test_killed_run.py.
+"""
+
+import runpy
+from pathlib import Path
+
+import h5py
+import jax
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture
+def example(tmp_path, monkeypatch, capfd):
+    """Runs an example in a folder of its own: `said = example("cartpole.py", "--quick")`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+
+    def run(name: str, *arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", [name, *arguments])
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capfd.readouterr().out
+
+    jax.config.update("jax_disable_most_optimizations", True)  # compiles sooner
+    try:
+        with jax.numpy_dtype_promotion("standard"):  # optax's Adam takes a float to the power of a count
+            yield run
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
+
+
+def test_cartpole(example):
+    """Training on CartPole runs, and says what each seed reached."""
+    assert example("cartpole.py", "--quick").count("±") == 1
+
+
+def test_offline(example, strongbax):
+    """A converted file is cloned."""
+    generator = np.random.default_rng(0)
+    with h5py.File("hopper_medium-v2.hdf5", "w") as file:
+        file["observations"] = generator.normal(size=(60, 11)).astype(np.float32)
+        file["actions"] = generator.uniform(-1, 1, size=(60, 3)).astype(np.float32)
+        file["rewards"] = np.ones(60, np.float32)
+        for name, end in {"terminals": 19, "timeouts": 59}.items():
+            file[name] = np.arange(60) == end
+    assert strongbax("convert", "hopper_medium-v2.hdf5", "example.vault")[0] == 0
+    assert example("offline.py", "example.vault").startswith("loss 0.")
+
+
+def test_hindsight(example):
+    """Learning with and without hindsight runs."""
+    assert example("hindsight.py", "--quick").count("±") == 2
