@@ -7,6 +7,7 @@ the final observation, as RLDS has it, or one more step, as many datasets of Ope
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from math import prod
 from typing import Any
 
@@ -112,9 +113,11 @@ def records_of(
         first, before = min(max(0, start - before), shard.records), before + shard.records
         if start >= before and shard.records:
             continue
-        for number, data in enumerate(read_shard(shard, first), first):
-            if stop is not None and before - shard.records + number >= stop:
-                return
+        last = shard.records + 1 if stop is None else stop - (before - shard.records)
+        if last <= first:
+            return
+        # Not a record more than is wanted: it may be one that cannot be read.
+        for number, data in enumerate(islice(read_shard(shard, first), last - first), first):
             try:
                 example = parse_example(data)
                 rows = {f.name: read_feature(f, example, images=images) for f in features if f.in_steps}
