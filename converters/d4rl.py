@@ -23,6 +23,8 @@ from ..vault.dtypes import NpArray
 from ..vault.episodes import Ends
 from ..vault.errors import FormatError
 from . import hdf5
+from .d4rl_chunks import nodes as nodes_of
+from .d4rl_jumps import AT_GOAL, JUMPED, check_repair, jumps, repaired
 from .d4rl_layout import FLAGS, REQUIRED, SCALARS, Column, Layout, layout_of
 from .d4rl_time_limit import TimeLimit, time_limit
 from .source import Block, ReadAgain, Source
@@ -30,7 +32,7 @@ from .source import Block, ReadAgain, Source
 if TYPE_CHECKING:
     from ..datasets.entry import DatasetEntry
 
-OPTIONS = ("horizon", "skip", "keep_next_observation")
+OPTIONS = ("horizon", "skip", "keep_next_observation", "repair", "chunk")
 _FLAG_ROWS = 1 << 20  # flags read at a time
 
 
@@ -49,7 +51,7 @@ def detect(path: Path) -> bool:
     if not hdf5.is_hdf5(path):
         return False
     with hdf5.open_hdf5(path) as file:
-        keys = set(hdf5.datasets(file))
+        keys = {key.split("/")[0] for key in nodes_of(file, required=REQUIRED)}
     return "observations" in keys and len(keys & set(REQUIRED)) > 1 and "costs" not in keys
 
 
@@ -60,6 +62,8 @@ def read(
     horizon: int | None = None,
     skip: Sequence[str] = (),
     keep_next_observation: bool = False,
+    repair: str | None = None,
+    chunk: int | None = None,
 ) -> Source:
     """Opens a D4RL file as a source.
 
@@ -71,6 +75,8 @@ def read(
       skip: keys, or groups of keys, to leave out.
       keep_next_observation: store `next_observations` row by row, even where the vault can derive
         it. Where it cannot, this is done unasked.
+      repair: `jumps` ends AntMaze's episodes where the environment was reset, and not at the goal.
+      chunk: the only one to read of a chunked file.
 
     Raises:
       FormatError: if the file is not what D4RL's are, now or while it is read.
@@ -86,23 +92,27 @@ def read(
       >>> [block.ends.stop.tolist() for block in source.blocks(4)]
       [[2, 4]]
     """
-    layout = layout_of(path, skip)
+    layout = layout_of(path, skip, chunk)
+    check_repair(layout, repair)
     limit = time_limit(layout, horizon, known=None if entry is None else entry.horizon)
-    stops = _stops(layout, limit)
+    stops = _stops(layout, limit, repair)
     following = layout.column("next_observations")
     keep = following is not None and (keep_next_observation or not layout.next_is_derivable)
     example = {c.name: np.zeros(c.shape, c.dtype) for c in layout.columns if c != following}
-    example["truncated"] = np.zeros((), np.bool_)
+    example |= {
+        name: np.zeros((), np.bool_) for name in ("truncated", *((AT_GOAL, JUMPED) if repair else ()))
+    }
     if following is not None and keep:
         example[following.name] = np.zeros(following.shape, following.dtype)
     return Source(
         example=example,
         lengths=np.diff(stops, prepend=0),
         finals=("observation",) if layout.next_is_derivable else (),
-        blocks=partial(_blocks, layout, limit, keep, stops),
+        blocks=partial(_blocks, layout, limit, keep, stops, repair),
         facts={
             "keys": layout.keys,
             "timeouts": limit.timeouts,
+            "repair": repair,
             "next_observations": "absent" if following is None else "kept" if keep else "derived",
         },
         attributes=layout.attributes,
@@ -112,17 +122,20 @@ def read(
     )
 
 
-def _stops(layout: Layout, limit: TimeLimit) -> NpArray:
+def _stops(layout: Layout, limit: TimeLimit, repair: str | None) -> NpArray:
     """Returns the row after each episode's last one, int64 `[E]`, from the flags alone."""
     flags = [column for column in layout.columns if column.key in FLAGS]
     age = 0
     found: list[NpArray] = []
     with hdf5.open_hdf5(layout.path) as file:
+        nodes = layout.nodes(file)
         for start in range(0, layout.num_steps, _FLAG_ROWS):
             stop = min(start + _FLAG_ROWS, layout.num_steps)
-            rows = {c.name: _read_column(file, c, start, stop) for c in flags}
+            rows = {c.name: _read_column(layout, nodes, c, start, stop) for c in flags}
             if limit.timeouts != "stored":
                 rows["truncated"], age = limit.stop(rows["terminated"], age)
+            if repair:
+                rows = repaired(rows, jumps(nodes["observations"], start, stop))
             found.append(start + 1 + np.flatnonzero(rows["terminated"] | rows["truncated"]))
     return np.union1d(np.concatenate(found), layout.num_steps)
 
@@ -132,6 +145,7 @@ def _blocks(
     limit: TimeLimit,
     keep: bool,
     stops: NpArray,
+    repair: str | None,
     num_steps: int,
     first: int = 0,
     last: int | None = None,
@@ -142,12 +156,15 @@ def _blocks(
     age = 0  # steps that the open episode has at the block's start
     promised: NpArray | None = None  # what the last row so far says comes next in its episode
     with hdf5.open_hdf5(layout.path) as file:
+        nodes = layout.nodes(file)
         for start in range(begin, end, num_steps):
             stop = min(start + num_steps, end)
-            rows = {c.name: _read_column(file, c, start, stop) for c in layout.columns}
+            rows = {c.name: _read_column(layout, nodes, c, start, stop) for c in layout.columns}
             after = None if following is None else rows.pop(following.name)
             if limit.timeouts != "stored":
                 rows["truncated"], age = limit.stop(rows["terminated"], age)
+            if repair:
+                rows = repaired(rows, jumps(nodes["observations"], start, stop))
             ends = _ends(rows, after, layout, last=stop == layout.num_steps)
             if after is None:
                 yield Block(rows, ends)
@@ -161,11 +178,11 @@ def _blocks(
                 yield Block(rows, ends, {"next_observation": after})
 
 
-def _read_column(file: Any, column: Column, start: int, stop: int) -> NpArray:
-    values = hdf5.read(file[column.key], start, stop)
+def _read_column(layout: Layout, nodes: Mapping[str, Any], column: Column, start: int, stop: int) -> NpArray:
+    values = hdf5.read(nodes[column.key], start, stop)
     if column.key in SCALARS:
         values = values.reshape(stop - start)
-    where = f"`{column.key}` of {file.filename}"
+    where = f"`{column.key}` of {layout.path}"
     if column.key in FLAGS and values.dtype != np.bool_:
         _refuse(~((values == 0) | (values == 1)), values, start, f"{where} must be 0 or 1")
         values = values != 0

@@ -74,8 +74,9 @@ def _of_file(path: Path, keys: tuple[str, ...] | None) -> Columns:
     entry = next(iter(recognise(file=path.name)), None)
     layout = layout_of(path)
     with hdf5.open_hdf5(path) as file:
+        nodes = layout.nodes(file)
         arrays = {
-            column.key: hdf5.read(file[column.key])
+            column.key: hdf5.read(nodes[column.key])
             for column in layout.columns
             if keys is None or column.key in keys
         }

@@ -17,6 +17,7 @@ from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
 from ..vault.tree import component
 from . import hdf5
+from .d4rl_chunks import nodes
 from .json_arrays import to_json
 
 NAME = "d4rl"
@@ -32,6 +33,19 @@ LEAVES = {
 FLAGS = ("terminals", "timeouts")
 SCALARS = ("rewards", *FLAGS)  # one number a step, though some files write them as `[N, 1]`
 METADATA = "metadata"
+_GROUPS = ("observations", "actions", "next_observations")  # may be groups of columns, too
+
+
+def leaf_of(key: str) -> str:
+    """Names the leaf of a key.
+
+    Example:
+      >>> leaf_of("rewards"), leaf_of("infos/qpos"), leaf_of("observations/image")
+      ('reward', 'infos/qpos', 'observation/image')
+    """
+    top, *rest = key.split("/")
+    name = LEAVES[top] if top in LEAVES and (not rest or top in _GROUPS) else component(top)
+    return "/".join([name, *map(component, rest)])
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,7 @@ class Layout:
       attributes: JSON of the keys that have no row a step, by key; numbers and texts.
       arrays: the same keys where they are arrays.
       keys: JSON: dtype and shape of every key of the file, and the leaf that it becomes, if any.
+      chunk: the only one that is read of a chunked file, or None.
     """
 
     path: Path
@@ -70,6 +85,11 @@ class Layout:
     attributes: Mapping[str, Any]
     arrays: Mapping[str, NpArray]
     keys: Mapping[str, Any]
+    chunk: int | None = None
+
+    def nodes(self, file: Any) -> dict[str, Any]:
+        """Returns what the keys of the open file hold."""
+        return nodes(file, self.chunk, REQUIRED)
 
     def column(self, key: str) -> Column | None:
         """Returns the column of a key, or None."""
@@ -83,16 +103,17 @@ class Layout:
         return bool(alike)
 
 
-def layout_of(path: Path, skip: Iterable[str] = ()) -> Layout:
+def layout_of(path: Path, skip: Iterable[str] = (), chunk: int | None = None) -> Layout:
     """Returns the layout of a file, having looked at its keys only.
 
     Args:
       path: of the file.
       skip: keys, or groups of keys, to leave out.
+      chunk: the only one to read of a chunked file.
 
     Raises:
       FormatError: if the file is not laid out as D4RL's are.
-      ValueError: if `skip` does not fit the file.
+      ValueError: if `skip` or `chunk` does not fit the file.
 
     Example:
       >>> import h5py
@@ -105,7 +126,7 @@ def layout_of(path: Path, skip: Iterable[str] = ()) -> Layout:
       ['reward', 'terminated', 'truncated']
     """
     with hdf5.open_hdf5(path) as file:
-        found = hdf5.datasets(file)
+        found = nodes(file, chunk, REQUIRED)
         kept = _leave_out(found, tuple(skip), path)
         num_steps = _count_rows(kept, path)
         rows = {key: node for key, node in kept.items() if not _is_attribute(key, node)}
@@ -118,7 +139,7 @@ def layout_of(path: Path, skip: Iterable[str] = ()) -> Layout:
         keys[column.key]["leaf"] = column.name
     arrays = {k: values for k, values in rest.items() if values.ndim and can_attach(values.dtype)}
     attributes = {k: to_json(values) for k, values in rest.items() if k not in arrays}
-    return Layout(path, num_steps, columns, attributes, arrays, keys)
+    return Layout(path, num_steps, columns, attributes, arrays, keys, chunk)
 
 
 def _leave_out(found: Mapping[str, Any], skip: tuple[str, ...], path: Path) -> dict[str, Any]:
@@ -141,16 +162,22 @@ def _is_attribute(key: str, node: Any) -> bool:
 
 
 def _count_rows(found: Mapping[str, Any], path: Path) -> int:
-    missing = [key for key in REQUIRED if key not in found or found[key].ndim == 0]
+    missing = [key for key in REQUIRED if not _columns_of(found, key)]
     if missing:
         raise FormatError(
             f"A D4RL file has the keys {', '.join(REQUIRED)}, one row a step; {path} has no "
             f"`{missing[0]}`. It has {', '.join(found) or 'no keys at all'}."
         )
-    count = found["observations"].shape[0]
+    count = _columns_of(found, "observations")[0].shape[0]
     if count == 0:
         raise FormatError(f"`observations` of {path} has no rows: there is nothing to convert.")
     return count
+
+
+def _columns_of(found: Mapping[str, Any], name: str) -> list[Any]:
+    """The columns of a key, or of the group of that name."""
+    own = [node for key, node in found.items() if key == name or (name in _GROUPS and _below(key, name))]
+    return [node for node in own if node.ndim]
 
 
 def _plain(key: str, node: Any, path: Path) -> Any:
@@ -175,7 +202,7 @@ def _column(key: str, node: Any, num_steps: int, path: Path) -> Column:
             f"`{key}` of {path} must hold one number a step; "
             f"its shape is {node.shape}, its type {node.dtype}."
         )
-    name = LEAVES.get(key) or "/".join(component(part) for part in key.split("/"))
+    name = leaf_of(key)
     if name != key and name in node.file:
         raise FormatError(f"{path} has both `{key}` and `{name}`, which would be one leaf.")
     dtype = np.dtype(np.bool_) if key in FLAGS else node.dtype.newbyteorder("=")

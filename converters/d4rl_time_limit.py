@@ -78,7 +78,7 @@ def time_limit(layout: Layout, horizon: int | None, known: int | None) -> TimeLi
         return TimeLimit("stored", known)
     if horizon is not None:
         return TimeLimit("horizon", horizon) if horizon else TimeLimit("absent", known)
-    if _counts_demonstrations(layout):
+    if _counts_demonstrations(layout) or _marks_every_end(layout):
         return TimeLimit("absent", known)
     if known is None:
         raise ValueError(
@@ -88,6 +88,12 @@ def time_limit(layout: Layout, horizon: int | None, known: int | None) -> TimeLi
             "`terminals` alone end episodes."
         )
     return TimeLimit("horizon", known)
+
+
+def _marks_every_end(layout: Layout) -> bool:
+    # MiniGrid: `terminals` are set when time is up too, after 51 rows, one more than the horizon. Its files
+    # alone have `infos/orientation`.
+    return layout.column("infos/orientation") is not None
 
 
 def _counts_demonstrations(layout: Layout) -> bool:

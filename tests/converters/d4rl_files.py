@@ -119,10 +119,22 @@ def families() -> dict[str, dict[str, Any]]:
         "kitchen": goal | {"infos": np.repeat([0, 1], [20, 30])},
         "minigrid": grid | infos(goal=2, pos=2, orientation=0),
         "flow": columns(timeouts=None, terminals=()),
+        "carla": columns(timeouts=None, terminals=(9,), obs=48),
+        "bullet_gym": columns(following=True),
         "bullet_maze2d": columns(terminals=(), timeouts=())
         | infos(goal=2, goal_reached=0, goal_timeout=0, qpos=2, qvel=2),
     }
 
 
 # What the readers of files without `timeouts` have to be told.
-HORIZONS = {"minigrid": 12, "flow": 25}
+HORIZONS = {"minigrid": 12, "flow": 25, "carla": 25}
+
+
+def chunked(made: dict[str, Any], stops: tuple[int, ...] = (20, 31, 50)) -> dict[str, Any]:
+    """The same rows as pieces, in groups `virtual/<i>`."""
+    starts = (0, *stops[:-1])
+    return {
+        f"virtual/{number}/{key}": values[start:stop]
+        for number, (start, stop) in enumerate(zip(starts, stops, strict=True))
+        for key, values in made.items()
+    }
