@@ -118,6 +118,22 @@ def test_antmaze_repaired(tmp_path: Path):
         assert vault.card["provenance"]["source"]["repair"] == "jumps"
 
 
+def test_no_walk_of_v0_spans_a_reset():
+    """Flags out of step with the resets leave no jump within a walk."""
+    sample = Path(__file__).parents[2] / "../shared/samples/d4rl/antmaze-v0_desync.hdf5"
+    if not sample.is_file():
+        pytest.skip("the recorded samples are not beside this checkout")
+    (block,) = d4rl.read(sample, repair="jumps").blocks(1000)
+    (plain,) = d4rl.read(sample).blocks(1000)
+
+    def furthest(block):
+        walks = np.split(block.steps["observation"][:, :2], block.ends.stop[:-1])
+        return max(np.linalg.norm(np.diff(walk, axis=0), axis=1).max(initial=0) for walk in walks)
+
+    assert furthest(plain) > 20
+    assert furthest(block) < 1
+
+
 def test_the_ends_are_iqls_where_the_flags_are_right(tmp_path: Path):
     """With timeouts at every reset, as in v2, episodes are those that HIQL's rule makes of D4RL's rows."""
     path = write(tmp_path / "file.hdf5", antmaze(timeouts=(25, 45)))
