@@ -21,6 +21,8 @@ from .part import MARK, PART, digest
 from .publication import Progress
 from .source import Source
 
+CLIENT = ".cache"  # where the Hub's client keeps what it has of a file
+
 
 def is_there(place: Path, manifest: Manifest) -> bool:
     """Tells whether exactly these files stand at a place, by their sizes."""
@@ -89,6 +91,7 @@ def collect(source: Source, entries: Sequence[Entry], work: Path, progress: Prog
 def settle(work: Path, place: Path) -> None:
     """Gives what has come its place, at once and durably; what stood there goes."""
     with storage_errors(place, "put in place"):
+        shutil.rmtree(work / CLIENT, ignore_errors=True)
         (work / "log").mkdir(exist_ok=True)  # writers expect it, and stores have no empty folders
         for path in work.rglob("*"):
             if path.is_file():
@@ -108,6 +111,8 @@ def _drop_strangers(work: Path, entries: Sequence[Entry]) -> None:
     known = {entry.path for entry in entries}
     kept = known | {path + suffix for path in known for suffix in (PART, MARK)}
     for path in list(work.rglob("*")):
+        if path.relative_to(work).parts[0] == CLIENT:
+            continue
         if not path.is_dir() and path.relative_to(work).as_posix() not in kept:
             path.unlink()
         elif path.is_dir() and path.relative_to(work).as_posix() in known:

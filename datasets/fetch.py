@@ -9,6 +9,8 @@ from ..vault.location import folder_of, location_of
 from ..vault.manifest import FILE
 from .address import parse_address
 from .arrival import arriving, check_place, collect, is_there, settle
+from .hub import Hub
+from .hub_source import HubSource
 from .object_source import ObjectSource
 from .publication import Progress, silence
 from .source import FolderSource, Source
@@ -27,11 +29,11 @@ def fetch(
     It appears whole or not at all. A call that was killed is taken up by the next one.
 
     Args:
-      source: a folder, or a URL: `s3://bucket/place`, `gs://bucket/place`; `@` and a number, a revision or a
-        tag behind it mean that publication instead of the newest.
+      source: a folder, or a URL: `s3://bucket/place`, `gs://bucket/place`, `hf://user/name`. `@` and a
+        number, a revision, a tag or a commit behind it mean that publication instead of the newest.
       destination: folder that is not there yet.
       overwrite: replace another publication that stands there.
-      storage: how to reach an object store, as in `Vault.open`.
+      storage: how to reach an object store, as in `Vault.open`; the Hub: `endpoint` and `token`.
       progress: called as `progress(what, done, total)` in bytes.
 
     Returns:
@@ -65,6 +67,8 @@ def open_source(source: str | Path, storage: Mapping[str, Any] | None = None) ->
       NotFoundError: if nothing is published there.
     """
     address = parse_address(source)
+    if address.scheme == "hf":
+        return HubSource(Hub(address, storage), address.pin)
     where = location_of(address.url, storage)
     return FolderSource(where) if isinstance(where, Path) else ObjectSource(where, address.pin)
 

@@ -29,6 +29,7 @@ def publish_to_objects(
     terms: Terms,
     *,
     tag: str | None,
+    parent: str | None,
     work: Path | None,
     progress: Progress,
 ) -> Publication:
@@ -45,6 +46,7 @@ def publish_to_objects(
         head = _head(place)
         _check_place(place, head, manifest, overwrite=terms.overwrite)
         _check_tag(tagged, manifest)
+        _check_parent(place, head, parent)
         sent = 0
         if head is None or head.revision != manifest.revision:
             sent = _upload(folder, manifest, place / revision_path(manifest.revision), progress)
@@ -94,6 +96,15 @@ def _check_tag(tagged: ObjectPath | None, new: Manifest) -> None:
         raise AlreadyExistsError(
             f"The tag {str(tagged)!r} is of another publication, version {record.version}: tags stay where "
             "they are. Choose another `tag`."
+        )
+
+
+def _check_parent(place: ObjectPath, head: Record | None, parent: str | None) -> None:
+    newest = "0" if head is None else str(head.version)
+    if parent not in (None, newest):
+        raise ConflictError(
+            f"`parent` must be the newest version at {str(place)!r}, {newest}: got {parent!r}. Somebody "
+            "published since."
         )
 
 

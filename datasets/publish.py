@@ -8,6 +8,8 @@ from ..vault.location import Location, location_of
 from ..vault.objects import ObjectPath
 from .address import parse_address
 from .folder_shelf import publish_to_folder
+from .hub import Hub
+from .hub_shelf import publish_to_hub
 from .object_shelf import publish_to_objects
 from .publication import Progress, Publication, Terms, silence
 from .staging import card_of, check_publishable
@@ -23,6 +25,7 @@ def publish(
     pack: bool = True,
     table: bool = True,
     tag: str | None = None,
+    parent: str | None = None,
     allow: Sequence[str] = (),
     overwrite: bool = False,
     work: str | Path | None = None,
@@ -36,16 +39,19 @@ def publish(
 
     Args:
       vault: a vault, a view, or the path of a vault; its card names id, licence and citation.
-      destination: a folder, or a URL: `s3://bucket/place`, `gs://bucket/place`.
+      destination: a folder, or a URL: `s3://bucket/place`, `gs://bucket/place`, `hf://user/name`.
       pack: write the vault anew for reading, where it is not packed. False: its files as they are.
       table: put `episodes.parquet` beside it; needs pyarrow.
       tag: a name for this publication, by which it can be fetched for ever; not in a folder.
+      parent: the publication that this one follows: its number, or the Hub's commit. Another one that stands
+        there by now is not replaced.
       allow: fields of card and attributes, such as `card/provenance`, that may hold what looks like a secret
         or a private path.
       overwrite: take the place of whatever vault stands there. Else only an older publication of the
         same dataset is replaced.
       work: folder in which it is made before it is sent; None: beside the vault.
-      storage: how to reach an object store, as in `Vault.open`.
+      storage: how to reach an object store, as in `Vault.open`; the Hub: `endpoint`, `token` and `private`,
+        which makes a new repository private.
       progress: called as `progress(what, done, total)` in bytes; `total` may be None.
 
     Returns:
@@ -55,6 +61,7 @@ def publish(
       ValueError: if the card lacks something, or something that would be published looks like a secret: the
         message names each field.
       AlreadyExistsError: if something else stands there.
+      ConflictError: if somebody else published there meanwhile.
       CorruptionError: if the vault is damaged; nothing was published.
       StorageError: if the disk refuses.
       MissingExtraError: if a library is missing, naming the extra.
@@ -80,6 +87,7 @@ def publish(
                 pack=pack,
                 table=table,
                 tag=tag,
+                parent=parent,
                 allow=allow,
                 overwrite=overwrite,
                 work=work,
@@ -89,14 +97,18 @@ def publish(
     address = parse_address(destination)
     if address.pin is not None:
         raise ValueError(f"`destination` must name no revision: got '@{address.pin}'. Use `tag` to name one.")
-    place = location_of(address.url, storage)
     check_publishable(vault, card_of(vault), allow)
     terms, tell = Terms(pack, table, tuple(allow), overwrite), progress or silence
+    room = None if work is None else Path(work)
+    if address.scheme == "hf":
+        hub = Hub(address, storage)
+        return publish_to_hub(vault, hub, terms, tag=tag, parent=parent, work=room, progress=tell)
+    place = location_of(address.url, storage)
     if isinstance(place, ObjectPath):
-        room = None if work is None else Path(work)
-        return publish_to_objects(vault, place, terms, tag=tag, work=room, progress=tell)
-    if tag is not None:
+        return publish_to_objects(vault, place, terms, tag=tag, parent=parent, work=room, progress=tell)
+    if tag is not None or parent is not None:
         raise ValueError(
-            "`tag` is for places that keep older publications: a folder holds one. Leave it out."
+            "`tag` and `parent` are for places that keep older publications: a folder holds one. Leave them "
+            "out."
         )
     return publish_to_folder(vault, place, terms, tell)
