@@ -52,6 +52,16 @@ def treedef_of(step: Any) -> Any:
     return jax.tree_util.tree_structure(step)
 
 
+def check_one_step(steps: Any) -> None:
+    """Checks that an example of a step is not what holds many.
+
+    Raises:
+      TypeError: if it is a buffer's state.
+    """
+    if all(hasattr(steps, name) for name in ("experience", "current_index", "is_full")):
+        raise TypeError("`steps` must be an example of one step: got a buffer's state. Give it as `like=`.")
+
+
 def _columns(columns: Mapping[str, Any]) -> dict[str, np.dtype[Any]]:
     taken = {"id", "attributes", "attributes_stop", *COLUMNS}
     for name, dtype in columns.items():

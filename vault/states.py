@@ -128,7 +128,8 @@ def step_of(state: Any) -> tuple[Any, int]:
     """
     import jax
 
-    experience, index, _, _ = _fields(state)
+    mend = "An example of one step is given as `steps=`, with `streams=`."
+    experience, index, _, _ = _fields(state, "like", mend)
     axis = index.ndim + 1
     first = jax.tree_util.tree_leaves(experience)[0]
 
@@ -186,13 +187,17 @@ def to_numpy(values: Any) -> NpArray:
     return np.asarray(values)
 
 
-def _fields(state: Any) -> tuple[Any, NpArray, NpArray, NpArray | None]:
+def _fields(
+    state: Any,
+    name: str = "state",
+    mend: str = "Add the steps to a buffer, or write whole episodes with `append`.",
+) -> tuple[Any, NpArray, NpArray, NpArray | None]:
     try:
         experience, index, full = state.experience, state.current_index, state.is_full
     except AttributeError:
         raise TypeError(
-            "`state` must be a buffer's state, with experience, current_index and is_full: got "
-            f"{type(state).__name__}."
+            f"`{name}` must be a buffer's state, with experience, current_index and is_full: got "
+            f"{type(state).__name__}. {mend}"
         ) from None
     laps = getattr(state, "laps", None)
     return experience, np.asarray(index), np.asarray(full), None if laps is None else np.asarray(laps)

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 from . import blocks, parts, pointer, states, verify
 from .create import create
 from .create_objects import create_objects
-from .describe import describe, treedef_of
+from .describe import check_one_step, describe, treedef_of
 from .errors import NotFoundError
 from .flusher import Flusher
 from .location import Location, location_of
@@ -109,6 +109,7 @@ class Vault(Writable):
             raise ValueError("Give either `steps`, an example of one step, or `like`, a buffer's state.")
         if like is not None:
             steps, streams = states.step_of(like)
+        check_one_step(steps)
         if streams < 1:
             raise ValueError(f"`streams` must be at least 1: got {streams}.")
         schema = describe(

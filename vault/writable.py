@@ -59,8 +59,10 @@ class Writable(Resumable):
 
         Raises:
           ValueError: if an episode's leaves are not those of the vault.
+          TypeError: if something is no `Episode`.
         """
         items = [episodes] if isinstance(episodes, Episode) else list(episodes)
+        _check_episodes(episodes, items)
         flusher = self._writing()
         self._one_stream("append")
         first = self.num_episodes
@@ -115,3 +117,14 @@ class Writable(Resumable):
                 f"`{verb}` wants a vault of one stream: this one has {self.streams}. Flush a buffer's state "
                 "with `write`, or make the vault with streams=1."
             )
+
+
+def _check_episodes(given: Any, items: list[Any]) -> None:
+    """Checks that what is to be appended are episodes."""
+    others = [item for item in items if not isinstance(item, Episode)]
+    if others:
+        came = given if isinstance(given, Mapping) else others[0]
+        raise TypeError(
+            f"`episodes` must be an Episode, or several: got {type(came).__name__}. Say how it ended: "
+            "`Episode(steps, terminated=…, truncated=…)`; a buffer's state is flushed with `write`."
+        )

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import strongbax.buffer as fbx
 from strongbax.vault import Ends, Episode, Vault
 
 F = np.float32
@@ -268,3 +269,18 @@ def test_only_buffers_are_loaded_into(tmp_path, buffer):
         vault.append(Episode(steps(2)))
         with pytest.raises(TypeError, match="`buffer` must"):
             vault.load(buffer)
+
+
+def test_what_is_mistaken_for_something_else_is_told(vault, tmp_path):
+    """A step for a state, a state for a step, and steps for an episode are named, with where they belong."""
+    ring = fbx.make_trajectory_buffer(1, 1, 1, 1, 1, max_length_time_axis=4).init(STEP)
+    for call, said in (
+        (lambda: Vault.create(tmp_path / "b.vault", like=STEP), "`like` must be .* got dict. .* `steps=`"),
+        (lambda: Vault.create(tmp_path / "b.vault", steps=ring), "got a buffer's state. Give it as `like=`"),
+        (lambda: vault.write(steps(3)), "`state` must be .* got dict. Add the steps to a buffer"),
+        (lambda: vault.append(steps(3)), "`episodes` must be .* got dict. .*`Episode\\(steps, terminated="),
+        (lambda: vault.append([Episode(steps(3)), 3]), "`episodes` must be an Episode, or several: got int"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            call()
+    assert not (tmp_path / "b.vault").exists()
