@@ -12,6 +12,7 @@ from .arguments import Json, VaultPath
 def add_to(app: typer.Typer) -> None:
     """Gives a command line the commands of this file."""
     app.command("publish")(publish)
+    app.command("upload", hidden=True)(publish)  # as Minari calls it
 
 
 def publish(

@@ -75,8 +75,8 @@ def test_every_command_has_its_section():
 
 
 def test_names_of_minari_are_taken():
-    """`download` and `combine` do what `fetch` and `merge` do, and are told of on the page."""
-    for alias, name in {"download": "fetch", "combine": "merge"}.items():
+    """`download`, `upload` and `combine` do what `fetch`, `publish` and `merge` do; the page says so."""
+    for alias, name in {"download": "fetch", "upload": "publish", "combine": "merge"}.items():
         assert ALL[f"strongbax {alias}"].callback is not None
         assert ALL[f"strongbax {alias}"].help == ALL[f"strongbax {name}"].help
         assert f"`strongbax {alias}` is `strongbax {name}`" in PAGE["render"]()
