@@ -1,7 +1,7 @@
 """The commands that list: `strongbax list remote` and `strongbax list local`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,7 +55,12 @@ def list_local(
     from . import facts, local
 
     folder = local.datasets_path() if folder is None else local.existing(folder)
-    found = [facts.vault_line(path) for path in local.find_vaults(folder)]
+    with console.progress(f"Looking below {folder}") as progress:
+        paths = local.find_vaults(folder)
+        found: list[dict[str, Any]] = []
+        for path in paths:
+            found.append(facts.vault_line(path))
+            progress(len(found), len(paths))
     if json:
         console.print_json(found)
         return
