@@ -1,4 +1,4 @@
-"""Vaults that Flashbax wrote, and og-marl's, which are the same: one folder, `<name>/<uid>`.
+"""Vaults that Flashbax wrote, and og-marl's, which are the same: folders `<name>/<uid>`, zipped or not.
 
 ```
 # rewards     [B, T, N]  -> reward [N]        every agent's
@@ -8,6 +8,7 @@
 Streams are read one behind the other, each to its end. There are no final observations in such a vault.
 """
 
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ import numpy as np
 
 from ..vault.dtypes import NpArray, parse_dtype
 from ..vault.errors import FormatError
-from ..vault.flashbax_files import FlashbaxFiles, is_flashbax, open_flashbax
+from ..vault.flashbax_files import FlashbaxFiles, is_flashbax, open_flashbax, zipped_vaults
 from ..vault.roles import OBSERVATIONS, Roles, find_roles, read_flags
 from .recorded import Recorded, blocks_of
 from .source import Source
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ..datasets.entry import DatasetEntry
 
 NAME = "flashbax"
-OPTIONS = ()
+OPTIONS = ("uid",)
 _READ_BYTES = 16 << 20
 _ROLES = ("reward", "terminated", "truncated")
 _OVER, _TERMINATED, _TRUNCATED = (
@@ -54,34 +55,55 @@ class Layout:
 
 
 def detect(path: Path) -> bool:
-    """Says whether a folder, or the only one in it, is a vault that Flashbax wrote.
+    """Says whether a folder or a Zip file is a vault that Flashbax wrote, or has some in it.
+
+    Raises:
+      FormatError: if the file is called `.zip` and cannot be opened.
 
     Example:
       >>> detect(Path("nowhere"))
       False
     """
-    return path.is_dir() and bool(_vaults(path))
+    return (path.is_dir() or _is_zip(path)) and bool(_vaults(path))
 
 
-def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:  # noqa: ARG001 - as every format's
+def read(
+    path: Path,
+    entry: "DatasetEntry | None" = None,  # noqa: ARG001 - as every format's
+    *,
+    uid: str | None = None,
+) -> Source:
     """Opens a vault that Flashbax wrote as a source.
 
     Args:
-      path: of the innermost folder, the vault's uid; or of the one above, where there is no other.
+      path: of the innermost folder, the vault's uid; of the one above; or of a Zip file of such folders, of
+        which nothing is unpacked to disk.
       entry: what the catalogue knows of it.
+      uid: of the vault (`Good`), where there are several.
 
     Raises:
-      FormatError: if there are several vaults, or an empty one, or it is of a version that is not known.
+      FormatError: if it is an empty one, or of a version that is not known.
       CorruptionError: if its database is damaged.
+      ValueError: if there is no vault of that `uid`, or there are several and none is said.
     """
     found = _vaults(path)
-    if len(found) != 1:
-        raise FormatError(
-            f"A conversion is of one vault; in {path} are {[one.name for one in found]}. Convert them one by "
-            "one, and join them with `concat`."
+    if not found:
+        raise FormatError(f"In {path} is no vault that Flashbax wrote.")
+    if uid not in (None, *found) or (uid is None and len(found) > 1):
+        raise ValueError(
+            f"`uid` must name one of the vaults in {path}, which are {', '.join(found)}: got {uid!r}. A "
+            "conversion is of one; `concat` joins what was converted."
         )
-    files = open_flashbax(found[0])
-    streams = next(iter(files.leaves.values())).streams
+    chosen = uid or next(iter(found))
+    files = open_flashbax(*found[chosen])
+    first, *others = files.leaves
+    streams = files.leaves[first].streams
+    for name in others:
+        if files.leaves[name].streams != streams:
+            raise FormatError(
+                f"The leaves of the vault in {path} must have as many streams each: {name!r} has "
+                f"{files.leaves[name].streams}, {first!r} {streams}."
+            )
     if files.length == 0:
         raise FormatError(f"The vault in {path} is empty: `vault_index` is 0, nothing was ever written.")
     names = _names(tuple(files.leaves))
@@ -95,7 +117,7 @@ def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:  # noqa: AR
         finals=(),
         blocks=blocks_of(partial(_episodes, layout, streams, stops), len(stops), example, (), columns),
         facts={
-            "vault": found[0].name,
+            "vault": chosen,
             "flashbax_version": files.metadata["version"],
             "streams": streams,
             "names": {ours: theirs for theirs, ours in names.items()},
@@ -106,10 +128,20 @@ def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:  # noqa: AR
     )
 
 
-def _vaults(path: Path) -> list[Path]:
+def _vaults(path: Path) -> dict[str, tuple[Path, str]]:
+    """Returns the vaults by their uids: a folder, or a file and the folder in it."""
+    if path.is_file():
+        return {uid: (path, inside) for uid, inside in zipped_vaults(path).items()}
     if is_flashbax(path):
-        return [path]
-    return sorted(below for below in path.iterdir() if below.is_dir() and is_flashbax(below))
+        return {path.name: (path, "")}
+    below = (
+        sorted(one for one in path.iterdir() if one.is_dir() and is_flashbax(one)) if path.is_dir() else []
+    )
+    return {one.name: (one, "") for one in below}
+
+
+def _is_zip(path: Path) -> bool:
+    return path.is_file() and (path.suffix == ".zip" or zipfile.is_zipfile(path))
 
 
 def _names(names: tuple[str, ...]) -> dict[str, str]:

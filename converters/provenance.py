@@ -70,13 +70,32 @@ def inspect(path: Path) -> Origin:
       >>> origin.entry.id, origin.same_bytes
       ('D4RL/hopper/medium-v2', False)
     """
+    sha256 = _of_folder(path) if path.is_dir() else _of_file(path)
+    size = sum(file.stat().st_size for file in _files(path)) if path.is_dir() else path.stat().st_size
+    return origin_of(path, size, sha256)
+
+
+def origin_of(path: Path, size: int, sha256: str, options: Mapping[str, Any] | None = None) -> Origin:
+    """Returns the origin of a file or folder whose size and hash are known.
+
+    Args:
+      path: of it.
+      size: in bytes.
+      sha256: in hexadecimal.
+      options: that it is read with: of several datasets in one file, they tell which it is.
+
+    Example:
+      >>> origin_of(Path("hopper_medium-v2.hdf5"), 0, "").entry.id
+      'D4RL/hopper/medium-v2'
+    """
     # Imported here: only this module asks the catalogue, and only for facts.
     from ..datasets.catalogue import recognise
 
-    sha256 = _of_folder(path) if path.is_dir() else _of_file(path)
-    entry = next(iter(recognise(file=path.name, sha256=sha256)), None)
+    found = recognise(file=path.name, sha256=sha256)
+    meant = [one for one in found if one.options.items() <= (options or {}).items()]
+    alike = all(one.options == found[0].options for one in found)
+    entry = next(iter(meant or (found if alike else ())), None)
     same = None if entry is None or entry.sha256 is None else entry.sha256 == sha256
-    size = sum(file.stat().st_size for file in _files(path)) if path.is_dir() else path.stat().st_size
     return Origin(path, size, sha256, entry, same)
 
 

@@ -207,7 +207,7 @@ def test_bad_vaults_are_told(tmp_path: Path):
     """Several vaults in a folder, an empty one, another version and damage are four errors."""
     save(tmp_path / "x.vlt" / "Good", agents())
     save(tmp_path / "x.vlt" / "Poor", agents())
-    with pytest.raises(FormatError, match=r"are \['Good', 'Poor'\]"):
+    with pytest.raises(ValueError, match=r"`uid` must name one of .* are Good, Poor: got None"):
         convert(tmp_path / "x.vlt", tmp_path / "v")
     empty = save(tmp_path / "empty", {name: values[:, :0] for name, values in agents().items()})
     with pytest.raises(FormatError, match="`vault_index` is 0"):

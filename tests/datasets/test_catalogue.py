@@ -19,7 +19,7 @@ COUNTS = {
     "D4RL": 183,
     "minari": 392,
     "OGBench": 85,
-    "OG-MARL": 39,
+    "OG-MARL": 92,
     "DSRL": 38,
     "NeoRL": 184,
     "NeoRL2": 16,
@@ -89,11 +89,10 @@ def test_the_schema_of_d4rl():
         assert 50 <= entry.horizon <= 1000
 
 
-def test_a_format_is_a_converters_or_known_to_have_none():
-    """A misspelt format would be a dataset that nobody can load: each names a converter, or one to come."""
-    to_come = {"og-marl-zip"}
+def test_a_format_is_a_converters():
+    """A misspelt format would be a dataset that nobody can load: each names a converter."""
     named = {entry.format for entry in entries()}
-    assert named - {form.name for form in FORMATS} <= to_come
+    assert named <= {form.name for form in FORMATS}
 
 
 def test_files_of_other_collections_are_where_their_makers_put_them():
@@ -106,7 +105,7 @@ def test_files_of_other_collections_are_where_their_makers_put_them():
     assert atari.url == (
         "https://huggingface.co/datasets/farama-minari/atari/resolve/main/alien/expert-v0/data/main_data.hdf5"
     )
-    assert find("og_marl/smac_v1/3m").url.endswith("/og-marl/resolve/main/core/smac_v1/3m.zip")
+    assert find("og_marl/smac_v1/3m/Good").url.endswith("/og-marl/resolve/main/core/smac_v1/3m.zip")
     assert find("OfflineCarCircle-v0").id == "DSRL/CarCircle-v0"
     assert find("Hopper-v3-low-1000-train-noise").files[0].md5 is not None
     assert find("Fusion-val").ref_max_score == 98.05
