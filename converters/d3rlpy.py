@@ -182,6 +182,11 @@ def _old_layout(file: Any, path: Path) -> tuple[int, dict[str, Any]]:
     missing = [key for key in (*LEAVES, "terminals") if key not in found]
     if missing:
         raise FormatError(f"{path} has no `{missing[0]}`; it has {', '.join(found)}.")
+    if "timeouts" in found and "episode_terminals" not in found:
+        raise FormatError(
+            f"{path} has `timeouts`, which d3rlpy does not know, and no `episode_terminals`: it is D4RL's. "
+            "Convert it with format='d4rl', or 'dsrl' if it has `costs`."
+        )
     length = int(found["rewards"].shape[0])
     if length == 0:
         raise FormatError(f"`rewards` of {path} has no rows: there is nothing to convert.")

@@ -80,6 +80,15 @@ class Checkpoint:
         if stop > turn:
             yield from self._slots(key, max(start, turn) - turn, stop - turn, rows)
 
+    def verify(self, key: str) -> None:
+        """Unpacks all of a stored key, so that its checksum is looked at.
+
+        Raises:
+          FormatError: if it is damaged.
+        """
+        for _ in self.stream(key, 0, self.held, max(1, READ_BYTES // max(1, self.row_bytes(key)))):
+            pass
+
     def _slots(self, key: str, low: int, high: int, rows: int) -> Iterator[NpArray]:
         column, path = self.columns[key], self.path(key)
         with gzip.open(path) as file:

@@ -145,6 +145,7 @@ def _steps(piece: Piece) -> Iterator[dict[str, NpArray]]:
         for key in (OBSERVATION, *_SMALL):
             wrong = _any(block[key][zeros])
             if wrong.any():
+                one.verify(key)
                 row = one.first + piece.start + low + int(np.flatnonzero(zeros)[wrong.argmax()])
                 raise FormatError(
                     f"`{key}` of checkpoint {one.number} in {one.folder} must be 0 in row {row}, right after "

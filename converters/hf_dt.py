@@ -133,7 +133,7 @@ def _open(path: Path) -> Any:
     if not _is_parquet(path):
         raise FormatError(f"{path} does not begin like a Parquet file. Fetch or copy it again.")
     try:
-        return parquet.ParquetFile(path)
+        return parquet.ParquetFile(path, page_checksum_verification=True)
     except (OSError, arrow().ArrowInvalid) as error:
         raise FormatError(
             f"{path} begins like a Parquet file but cannot be opened: {error}. It is probably cut off; fetch "

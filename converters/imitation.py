@@ -137,6 +137,7 @@ def _layout(path: Path) -> Layout:
             f"{states}. The file was cut, or written by halves."
         )
     names = {"acts": "action", "rews": "reward"}
+    require_rows(found, [key for key in names if key in found], path)
     leaves = {
         names.get(key, f"infos/{key}"): key
         for key, column in found.items()

@@ -91,7 +91,7 @@ def frames_of(
 def _batches(file: Path, names: list[str], first: int) -> Iterator[Any]:
     parquet, damaged = arrow("pyarrow.parquet"), (OSError, arrow().ArrowInvalid)
     try:
-        opened = parquet.ParquetFile(file)
+        opened = parquet.ParquetFile(file, page_checksum_verification=True)
         missing = [name for name in names if name not in opened.schema_arrow.names]
         if missing:
             raise FormatError(

@@ -24,7 +24,7 @@ from ..vault.errors import FormatError
 from . import hdf5
 from .bad import Bad
 from .json_arrays import exact_json, to_json
-from .minari_arrow import ArrowStorage
+from .minari_arrow import BATCH, ArrowStorage
 from .minari_hdf5 import FILE, Hdf5Storage
 from .minari_raw import Raw, Scan
 from .minari_spaces import parse_space
@@ -202,17 +202,15 @@ def _episodes(
     storage: Hdf5Storage | ArrowStorage, layout: _Layout, start: int, stop: int
 ) -> Iterator[Recorded]:
     for number, raw in enumerate(storage.episodes(start, stop), start):
-        yield _recorded(raw, layout, number)
+        yield _recorded(raw, layout, f"episode {number} of {storage.path}")
 
 
-def _recorded(raw: Raw, layout: _Layout, number: int) -> Recorded:
+def _recorded(raw: Raw, layout: _Layout, where: str) -> Recorded:
     length = len(raw.leaves["reward"])
     single = {name: values for name, values in raw.leaves.items() if values.ndim == 0}
     if set(single) != set(layout.single):
         odd = sorted(set(single) ^ set(layout.single))
-        raise FormatError(
-            f"The leaf {odd[0]!r} has one value in some episodes and rows in others ({number})."
-        )
+        raise FormatError(f"The leaf {odd[0]!r} has one value in some episodes and rows in others: {where}.")
     rows = {name: _widen(v, layout.example.get(name)) for name, v in raw.leaves.items() if name not in single}
     extra_rows = {name: len(rows[name]) - length for name in layout.finals if name in rows}
     known = 1 in extra_rows.values()
@@ -220,7 +218,7 @@ def _recorded(raw: Raw, layout: _Layout, number: int) -> Recorded:
         wanted = length + (1 if known and name in layout.finals else 0)
         if len(values) != wanted:
             raise FormatError(
-                f"The leaf {name!r} of episode {number} has {len(values)} rows, and {wanted} are wanted: the "
+                f"The leaf {name!r} of {where} has {len(values)} rows, and {wanted} are wanted: the "
                 f"episode has {length} rewards. Leave it out with `skip=({name!r},)`, or mend the dataset."
             )
     steps = {name: values[:length] for name, values in rows.items()}
@@ -245,7 +243,13 @@ def _widen(values: NpArray, example: NpArray | None) -> NpArray:
 def _facts(metadata: Mapping[str, Any], first: Raw, scans: Sequence[Scan], more: int) -> dict[str, Any]:
     steps, nans = sum(scan.length for scan in scans), sum(scan.nans for scan in scans)
     said = metadata.get("total_steps")
+    arrow = metadata.get("data_format") in ("arrow", "parquet")
+    long = sum(scan.length >= BATCH for scan in scans) if arrow else 0
     notes = [
+        (
+            long,
+            f"{long} episodes have {BATCH} rows or more, which Minari may write out of order (issue 351).",
+        ),
         (nans, f"{nans} rewards are NaN; they are kept."),
         (more, f"{more} episodes that the metadata does not count are left out, as Minari does."),
         (said not in (None, steps), f"The metadata says {said} steps; there are {steps}."),

@@ -23,6 +23,7 @@ from .minari_raw import COUNTS, FLAGS, Raw, Scan, flags, pictures, skipped, text
 from .minari_spaces import Space, child, shape_of
 
 METADATA = "metadata.json"
+BATCH = 1 << 15  # rows that Minari writes at a time
 _PARTS = {"observations": "observation", "actions": "action", "infos": "infos"}
 
 
@@ -78,20 +79,42 @@ class ArrowStorage:
                 f"{folder} has no `part-0.{self.form}`: the metadata speaks of {self.count} episodes, 0 to "
                 f"{self.count - 1}. Fetch or copy the dataset again."
             )
-        what = f"Reading {self.form.title()}"
-        arrow = extra("pyarrow", "arrow", what)
+        arrow = extra("pyarrow", "arrow", f"Reading {self.form.title()}")
         tables: list[Any] = []
         for part in parts:
             try:
-                if self.form == "parquet":
-                    tables.append(extra("pyarrow.parquet", "arrow", what).read_table(part, partitioning=None))
-                else:
-                    tables.append(extra("pyarrow.ipc", "arrow", what).open_file(part.read_bytes()).read_all())
+                table, sizes = _open(part, self.form)
             except (arrow.ArrowException, OSError) as error:
                 raise FormatError(
                     f"{part} cannot be read as {self.form}: {error}. It is damaged; fetch or copy it again."
                 ) from error
+            _check_order(part, sizes)
+            tables.append(table)
         return arrow.concat_tables(tables).combine_chunks()
+
+
+def _open(part: Path, form: str) -> tuple[Any, list[int]]:
+    """Returns a file's table, and how many rows each of its batches has."""
+    if form == "parquet":
+        module = extra("pyarrow.parquet", "arrow", "Reading Parquet")
+        file = module.ParquetFile(part, page_checksum_verification=True)
+        return file.read(), [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
+    file = extra("pyarrow.ipc", "arrow", "Reading Arrow").open_file(part.read_bytes())
+    return file.read_all(), [file.get_batch(at).num_rows for at in range(file.num_record_batches)]
+
+
+def _check_order(part: Path, sizes: Sequence[int]) -> None:
+    """Refuses a file whose batches show that they were written out of order, as Minari writes long episodes.
+
+    Its writer hands an episode to threads in batches of 32,768 rows, and only the last may have fewer.
+    """
+    odd = [size for size in sizes if size != BATCH]
+    if len(odd) == 1 and odd[0] < BATCH == sizes[-1]:
+        raise FormatError(
+            f"The rows of {part} are out of order: its batches have {list(sizes)} rows, and only the last may "
+            f"have fewer than {BATCH}. Minari's writer does that to long episodes (its issue 351); what came "
+            "first is lost. Write the dataset again with data_format='hdf5', or leave this out with skip_bad=True."
+        )
 
 
 def _raw(

@@ -79,7 +79,7 @@ def read_header(member: IO[bytes] | io.BufferedIOBase, key: str, path: object) -
 
 
 def fill(member: IO[bytes] | io.BufferedIOBase, values: NpArray, key: str, path: object) -> None:
-    """Reads into an array; into an empty one, what comes next, so that checksums are verified.
+    """Reads into an array; into an empty one, the end, where checksums are verified.
 
     Args:
       member: a stream of bytes.
@@ -88,7 +88,7 @@ def fill(member: IO[bytes] | io.BufferedIOBase, values: NpArray, key: str, path:
       path: of the file, for the error.
 
     Raises:
-      FormatError: if there are too few bytes, or they cannot be unpacked.
+      FormatError: if there are too few bytes or too many, or they cannot be unpacked.
 
     Example:
       >>> import io
@@ -105,8 +105,8 @@ def fill(member: IO[bytes] | io.BufferedIOBase, values: NpArray, key: str, path:
             if not got:
                 raise EOFError(f"{len(view) - done} bytes are missing")
             done += got
-        if not view:
-            member.read(1)
+        if not view and member.read(1):
+            raise EOFError("there are more bytes than its shape has")
     except DAMAGE as error:
         raise FormatError(
             f"`{key}` of {path} cannot be read: {error}. Fetch or copy the file again."

@@ -95,7 +95,9 @@ def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:  # noqa: AR
         finals=tuple(finals),
         blocks=blocks_of(whole, 1, example, tuple(finals), columns),
         facts={"keys": {key: column.to_dict() for key, column in found.items()}},
-        attributes=json.loads(bytes(read_array(path, found[ATTRIBUTES])[()])) if ATTRIBUTES in found else {},
+        attributes=_json(read_array(path, found[ATTRIBUTES])[()], ATTRIBUTES, path)
+        if ATTRIBUTES in found
+        else {},
         columns=columns,
     )
 
@@ -122,8 +124,18 @@ def _episodes(
             truncated=bool(table["truncated"][place]),
             final=final if final and table["final_known"][place] else None,
             columns={name: v[place] for name, v in table.items() if name not in {*_OWN, ATTRIBUTES}},
-            attributes={} if texts is None else json.loads(bytes(texts[place])),
+            attributes={} if texts is None else _json(texts[place], EPISODE + ATTRIBUTES, path),
         )
+
+
+def _json(text: Any, key: str, path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(bytes(text))
+    except (ValueError, TypeError) as error:
+        raise FormatError(f"`{key}` of {path} must hold JSON, as bytes: {error}. Write it again.") from error
+    if not isinstance(found, dict):
+        raise FormatError(f"`{key}` of {path} must hold JSON objects: got {found!r}. Write it again.")
+    return found
 
 
 def write(

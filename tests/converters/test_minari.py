@@ -187,11 +187,11 @@ def break_it(file, what):
     ("what", "said"),
     [
         ("no episode", r"main_data\.hdf5 has no `episode_1`: the metadata speaks of 3 episodes"),
-        ("short observations", r"'observation' of episode 1 has 1 rows, and 2 are wanted.*1 rewards"),
+        ("short observations", r"'observation' of episode 1 of .* has 1 rows, and 2 are wanted.*1 rewards"),
         ("renamed", r"`episode_1` of .*main_data\.hdf5 has no `terminations`; it has .*dones"),
         ("no flag", r"`truncations` of `episode_1` of .* must hold one flag a step, 0 or 1"),
         ("other infos", r"Episode 1 has the leaves .* the first has .*infos/qpos"),
-        ("long infos", r"'infos/success' of episode 1 has 9 rows, .*skip=\('infos/success',\)"),
+        ("long infos", r"'infos/success' of episode 1 of .* has 9 rows, .*skip=\('infos/success',\)"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, what: str, said: str):
