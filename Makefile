@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 XDIST ?= 2
 
-.PHONY: demo test page heavy ceph flashbax peers lint types bench docs format clean
+.PHONY: demo test page browser heavy ceph flashbax peers lint types bench docs format clean
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -26,6 +26,12 @@ page:
 	rm -rf .venv/page/src && cp -R datasets/page/. .venv/page
 	cd .venv/page && npm ci --ignore-scripts --no-audit --no-fund && npm run check && npm run build
 	cp .venv/page/index.html datasets/page/index.html
+
+# The page in a real browser.
+browser: .venv/.browser page
+	command -v chromium >/dev/null || (apt-get update && apt-get install -y --no-install-recommends chromium)
+	command -v nginx >/dev/null || test -x /usr/sbin/nginx || apt-get install -y --no-install-recommends nginx-light
+	$(BIN)/python -m pytest -n $(XDIST) tests/page
 
 heavy: .venv/.test .venv/.bench .venv/.ray
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -m heavy --ignore=tests/flashbax

@@ -2,7 +2,7 @@
 // `make page` runs it in .venv/page, where the sources are copied and the packages installed.
 
 import { createHash } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 
 const BUNDLED = ["zarrita", "@zarrita/storage", "fzstd", "uplot"];
@@ -42,7 +42,13 @@ const texts = licences.map(({ name, version, license }) => {
   return `${name} ${version} (${license})\n\n${text.trim()}`;
 });
 const escaped = texts.join("\n\n\n").replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-const holes = { POLICY: policy, STYLE: css, SCRIPT: script, LICENCES: escaped };
+// Of all that the page is made of, so that a test can tell a page that is older than its sources.
+const sources = ["build.mjs", "package-lock.json", "package.json", "tsconfig.json"].concat(
+  readdirSync("src").map((name) => `src/${name}`),
+);
+const digest = createHash("sha256");
+for (const name of sources.sort()) digest.update(`${name}\0`).update(readFileSync(name)).update("\0");
+const holes = { SOURCES: digest.digest("hex"), POLICY: policy, STYLE: css, SCRIPT: script, LICENCES: escaped };
 const page = readFileSync("src/index.html", "utf8").replace(/\{\{(\w+)\}\}/g, (_, name) => holes[name]);
 writeFileSync("index.html", page);
 console.log(`index.html ${page.length} characters: script ${script.length}, style ${css.length}`);

@@ -31,14 +31,14 @@ export function byId(id: string): HTMLElement {
 }
 
 /** Calls `then` once, when the element comes near the window; at once where it is. */
-export function whenSeen(element: Element, then: () => void): void {
+export function whenSeen(element: Element, then: () => void, margin = "300px"): void {
   const watch = new IntersectionObserver(
     (entries) => {
       if (!entries.some((entry) => entry.isIntersecting)) return;
       watch.disconnect();
       then();
     },
-    { rootMargin: "300px" },
+    { rootMargin: margin },
   );
   watch.observe(element);
 }

@@ -32,7 +32,10 @@ export class EpisodeView {
     private onchange: (id: number) => void,
   ) {
     host.addEventListener("keydown", (event) => this.key(event));
-    onTheme(() => this.scene?.charts.forEach((chart) => chart.redraw()));
+    onTheme(() => {
+      this.scene?.charts.forEach((chart) => chart.redraw());
+      this.scene?.heats.forEach((heat) => heat.draw());
+    });
   }
 
   /** Shows an episode; of a very long one the stretch that has `step`. */
@@ -47,7 +50,7 @@ export class EpisodeView {
     const start = Math.min(step, moment.last) - (Math.min(step, moment.last) % STRETCH);
     const stop = Math.min(episode.length, start + STRETCH);
     moment.to(step);
-    this.scene = { vault: this.vault, episode, moment, start, stop, signal: this.leave.signal, charts: [] };
+    this.scene = { vault: this.vault, episode, moment, start, stop, signal: this.leave.signal, charts: [], heats: [] };
     this.player = new Player(episode, moment);
     this.panels = episode.length ? this.ordered().map((one, n) => new Panel(this.scene!, one, this.opens(one, n, leaf))) : [];
     this.host.replaceChildren(

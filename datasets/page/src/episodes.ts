@@ -75,7 +75,10 @@ export class Episodes {
 /** Reads the columns that every vault has, and appends the episodes that still run. */
 export async function readEpisodes(vault: Vault): Promise<Episodes> {
   const count = vault.root.episodes;
-  const read = await Promise.all(CORE.map((name) => vault.column(name, 0, count)));
+  // What is the same for all need not be read.
+  const needless = [...(vault.streams === 1 ? ["stream"] : []), ...(vault.root.schema.finals.length ? [] : ["final_known"])];
+  const zeros = { data: new Float64Array(count), count };
+  const read = await Promise.all(CORE.map((name) => (needless.includes(name) ? zeros : vault.column(name, 0, count))));
   const core: Record<string, Float64Array> = {};
   CORE.forEach((name, place) => (core[name] = summed(read[place]!, count)));
   const { starts, totals } = running(vault);

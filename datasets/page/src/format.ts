@@ -4,7 +4,7 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 /** Few digits: 1,234,567; 0.1235; 1.2e-7. */
 export function number(value: number): string {
-  if (Number.isInteger(value) && Math.abs(value) < 1e15) return whole.format(value);
+  if (Number.isInteger(value) && Math.abs(value) < 9e15) return whole.format(value);
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "−∞";
   const size = Math.abs(value);
   if (size >= 1e7 || size < 1e-4) return value.toExponential(3);

@@ -6,6 +6,7 @@ import type { Column, Episodes } from "./episodes";
 
 const ROW = 32; // pixels; style.css has the same
 const SPARE = 6; // rows beyond either edge
+const WIDTHS: Record<string, string> = { id: "7ch", length: "minmax(7ch, 1fr)", ends: "13ch", stream: "8ch" };
 const TALLEST = 8e6; // pixels that every browser can scroll
 
 export class Grid {
@@ -37,9 +38,9 @@ export class Grid {
   /** Makes the headings anew, when columns came. */
   setColumns(): void {
     this.columns = [...this.episodes.columns.values()];
-    const template = this.columns.map((column) => (column.name === "id" ? "5.5ch" : "minmax(11ch, 1fr)")).join(" ");
+    const template = this.columns.map((column) => (WIDTHS[column.name] ?? "minmax(10ch, 1fr)")).join(" ");
     this.element.style.setProperty("--columns", template);
-    this.element.style.setProperty("--wide", `${7 + 12 * (this.columns.length - 1)}ch`);
+    this.element.style.setProperty("--wide", `${12 * this.columns.length}ch`);
     const cells = this.columns.map((column, n) => this.heading(column, n));
     const head = el("div", { class: "row head", role: "row", "aria-rowindex": 1 }, ...cells);
     this.body.setAttribute("aria-colcount", String(this.columns.length));

@@ -58,7 +58,7 @@ function rowOf(vault: Vault, leaf: Leaf): HTMLElement {
         (look) => look && show(look),
         (error: unknown) => (said.textContent = explain(error).message),
       );
-    });
+    }, "50px");
   } else said.textContent = leaf.kind.as === "none" ? "not shown here" : leaf.kind.as;
   return row;
 }

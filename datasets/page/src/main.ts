@@ -40,12 +40,14 @@ async function start(): Promise<void> {
     document.title = byId("bar-title").textContent = byId("title").textContent = title;
     sections();
     byId("card").replaceChildren(...cardOf(vault));
-    showLeaves(byId("steps"), vault);
-    for (const id of ["card", "steps"]) byId(id).hidden = false;
+    byId("card").hidden = false;
     const episodes = await readEpisodes(vault);
     byId("summary").replaceChildren(summaryOf(vault, episodes));
     warn(vault);
     explore(vault, episodes);
+    // Now that it has its place far below, it reads nothing until somebody scrolls there.
+    byId("steps").hidden = false;
+    showLeaves(byId("steps"), vault);
   } catch (error) {
     if (byId("title").textContent?.startsWith("Opening")) byId("title").textContent = "No vault to show";
     byId("notices").append(failed(error, () => location.reload()));

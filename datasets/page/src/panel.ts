@@ -6,6 +6,7 @@ import { dateText, texts } from "./dtypes";
 import type { Episode } from "./episodes";
 import { Failure } from "./failure";
 import { bytes, number, shape } from "./format";
+import { Heat } from "./heat";
 import type { Moment } from "./moment";
 import { shownIn } from "./notice";
 import type { Leaf, Vault } from "./vault";
@@ -20,6 +21,7 @@ export interface Scene {
   stop: number;
   signal: AbortSignal;
   charts: Chart[];
+  heats: Heat[];
 }
 
 const LINES = 8; // that are drawn at first
@@ -102,16 +104,48 @@ export class Panel {
       return chart.element;
     };
     const first = Array.from({ length: Math.min(LINES, leaf.width) }, (_, n) => n);
+    const host = el("div", {}, show(first));
     if (leaf.width <= LINES) {
-      this.body.replaceChildren(show(first));
+      this.body.replaceChildren(host, this.csv(data));
       return;
     }
-    const host = el("div", {}, show(first));
-    this.body.replaceChildren(this.choice(first, (dims) => host.replaceChildren(show(dims))), host);
+    const choice = this.choice(first, (dims) => host.replaceChildren(show(dims)));
+    this.body.replaceChildren(choice.element, ...this.heat(data[0]!, choice.about), host, this.csv(data));
+  }
+
+  /** Of a wide leaf: all its values at a glance. */
+  private heat(values: ArrayLike<number>, about: (dim: number) => void): HTMLElement[] {
+    const { start, stop, moment, episode } = this.scene;
+    if (this.leaf.width < CHOICE) return [];
+    const last = stop === episode.length ? moment.last : stop - 1;
+    const made = new Heat(values, this.leaf.width, start, last, moment, about);
+    this.scene.heats.push(made);
+    return [made.element];
+  }
+
+  /** A button that saves what is drawn, every value in full. */
+  private csv(data: ArrayLike<number>[]): HTMLElement {
+    const { leaf, scene } = this;
+    const save = () => {
+      const names = Array.from({ length: leaf.width }, (_, dim) => `"${this.nameOf(dim)}"`);
+      const lines = [["step", ...names].join(",")];
+      for (const part of data) {
+        for (let at = 0; at < part.length; at += leaf.width) {
+          const values = Array.from({ length: leaf.width }, (_, dim) => part[at + dim]);
+          lines.push([scene.start + lines.length - 1, ...values].join(","));
+        }
+      }
+      const url = URL.createObjectURL(new Blob([`${lines.join("\n")}\n`], { type: "text/csv" }));
+      const file = `episode-${scene.episode.id}-${leaf.name.replaceAll("/", ".")}.csv`;
+      el("a", { href: url, download: file }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 10000);
+    };
+    const what = `Save ${leaf.label} as CSV`;
+    return el("button", { type: "button", class: "quiet csv", "aria-label": what, title: what, onclick: save }, "CSV");
   }
 
   /** Which of many values are drawn: `0-7, 12`. */
-  private choice(first: number[], then: (dims: number[]) => void): HTMLElement {
+  private choice(first: number[], then: (dims: number[]) => void): { element: HTMLElement; about: (dim: number) => void } {
     const { width } = this.leaf;
     const input = el("input", { type: "text", value: `0-${first.length - 1}`, size: 14, spellcheck: "false" });
     const said = el("span", { class: "said", role: "status" });
@@ -122,16 +156,16 @@ export class Panel {
       if (dims) then(dims);
     });
     const all = width <= CHOICE * 2 && el("button", { type: "button", class: "quiet", onclick: () => choose(`0-${width - 1}`) }, "All");
-    const by = (step: number) => {
-      const at = (parseDims(input.value, width) ?? first)[0]! + step * LINES;
+    const from = (at: number) => {
       const low = Math.max(0, Math.min(at, width - LINES));
       choose(`${low}-${Math.min(width, low + LINES) - 1}`);
     };
+    const by = (step: number) => from((parseDims(input.value, width) ?? first)[0]! + step * LINES);
     const choose = (text: string) => {
       input.value = text;
       input.dispatchEvent(new Event("change"));
     };
-    return el(
+    const element = el(
       "div",
       { class: "choice" },
       el("button", { type: "button", class: "quiet", "aria-label": "Values before", onclick: () => by(-1) }, "‹"),
@@ -140,6 +174,7 @@ export class Panel {
       all,
       said,
     );
+    return { element, about: (dim) => from(dim - LINES / 2) };
   }
 
   /** Equal texts one after the other are one line. */

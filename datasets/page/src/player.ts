@@ -30,9 +30,10 @@ export class Player {
       this.restart();
     });
     const zoom = (text: string, label: string, then: () => void) => el("button", { type: "button", class: "quiet", "aria-label": label, title: label, onclick: then }, text);
+    const keys = "Keys: ← → a step, with Shift ten; Home, End; Space plays; + − zoom, 0 shows all";
     this.element = el(
       "div",
-      { class: "player", role: "group", "aria-label": "Player" },
+      { title: keys, "aria-description": keys, class: "player", role: "group", "aria-label": "Player" },
       this.play,
       this.slider,
       this.label,

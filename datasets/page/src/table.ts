@@ -1,7 +1,7 @@
 // The section of the episodes: histograms, the filter, and the table; it says which episode is chosen.
 
 import { el } from "./dom";
-import { type Episodes } from "./episodes";
+import { ENDS, type Episodes } from "./episodes";
 import { explain } from "./failure";
 import { number } from "./format";
 import { Grid } from "./grid";
@@ -71,6 +71,12 @@ export class Table {
     this.grid.setActive(id, true);
   }
 
+  /** How many of the episodes have not ended. */
+  private get running(): string {
+    const many = this.episodes.ends.reduce((sum, end) => sum + Number(ENDS[end] === "running"), 0);
+    return many ? `, ${number(many)} of them running` : "";
+  }
+
   private makeHistograms(): HTMLElement {
     const host = el("div", { class: "histograms" });
     for (const name of ["return", "length"]) {
@@ -103,7 +109,7 @@ export class Table {
       all === 0
         ? "No episode has ended yet."
         : some === all
-          ? `All ${number(all)} episodes`
+          ? `All ${number(all)} episodes${this.running}`
           : `${number(some)} of ${number(all)} episodes${some ? "" : ": nothing fits the filter"}`;
     for (const histogram of this.histograms) {
       histogram.update(this.chosen);
