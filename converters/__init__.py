@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..vault.attachments import attached
+    from .commit import ConversionReport
     from .d4rl_reference import qlearning, sequences
     from .exporting import ExportReport, export
-    from .pipeline import ConversionReport, convert
+    from .pipeline import convert
 
 __all__ = [
     "ConversionReport",
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ConversionReport": ".pipeline",
+    "ConversionReport": ".commit",
     "ExportReport": ".exporting",
     "attached": "..vault.attachments",
     "convert": ".pipeline",

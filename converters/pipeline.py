@@ -1,76 +1,36 @@
-"""One way from any format into a vault: detect, read by blocks, write aside, check, rename.
+"""One way from any format into a vault: detect, cut into shares, write and compare each, put in place.
 
 ```
-# src --read--> blocks --extend--> aside --read back--> equal? --rename--> dst
+# src --read--> blocks --extend--> share --read back--> equal? --noted--> all shares --assemble--> dst
 #  '-------------------------------------read again-------'
 ```
-A vault stands at `dst` only once it has been read back and found equal to the source.
+A vault stands at `dst` only once all of it has been read back and found equal to the source. A conversion
+that was killed goes on where it was: what it noted is not made again.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import logging
+import shutil
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..vault.attachments import attach
-from ..vault.errors import NotFoundError
-from ..vault.vault import Vault
-from .ahead import ahead
-from .aside import aside, check_free, put_in_place
-from .check import check
-from .formats import Format, find_format
-from .provenance import Origin, inspect
-from .skipping import Bad, readable
-from .source import ReadAgain, Source, nest
-
-# Read at a time. A few times this is in memory: as read, as hashed, and on its way to disk.
-BLOCK_BYTES = 16 << 20
+from ..vault.errors import LockedError, StorageError
+from ..vault.files import Lock, make_directories, storage_errors
+from .aside import check_free
+from .commit import READY, ConversionReport, commit, tally_share
+from .job import SHARE_BYTES, Job, forget, open_job, order_of
+from .order import Order, newest, orders, save, work_of
+from .share import write_share
+from .source import ReadAgain
+from .tally import Tallying
+from .workers import Workers
 
 Progress = Callable[[int, int], None]
+# What writes the missing shares of a job, in whatever order and wherever.
+Engine = Callable[[Job, list[int]], None]
 
-
-@dataclass(frozen=True)
-class ConversionReport:
-    """What a conversion did.
-
-    Attributes:
-      path: of the vault.
-      format: that the source was read as.
-      dataset_id: of the catalogue's dataset that it is, or None.
-      num_steps: in the vault, and in the source.
-      num_episodes: in the vault, and in the source; a cut one at the end included.
-      sha256: of each leaf's rows, by name; `next_observation` too where the source stores and the
-        vault derives it.
-      notes: what the reader decided on the way, a sentence each.
-      skipped: what was left out since it cannot be read, with `skip_bad`: `unit` (the episode's number in the
-        source, or that of what else can be read by itself) or `file`, and `why`, naming file, key and row.
-    """
-
-    path: Path
-    format: str
-    dataset_id: str | None
-    num_steps: int
-    num_episodes: int
-    sha256: Mapping[str, str]
-    notes: tuple[str, ...]
-    skipped: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True)
-class Written:
-    """What was written.
-
-    Attributes:
-      source: as it was read in the end.
-      rows: steps that were read at a time.
-      notes: why it was read otherwise than first assumed.
-      bad: what was left out of it.
-    """
-
-    source: Source
-    rows: int
-    notes: tuple[str, ...]
-    bad: Bad
+_log = logging.getLogger(__name__)
 
 
 def convert(
@@ -81,9 +41,15 @@ def convert(
     progress: Progress | None = None,
     overwrite: bool = False,
     skip_bad: bool = False,
+    workers: int = 1,
+    share_bytes: int = SHARE_BYTES,
+    engine: Engine | None = None,
     **options: Any,
 ) -> ConversionReport:
     """Converts a dataset of another format into a vault, and checks that nothing was lost.
+
+    Killed, at whatever moment, it goes on when the same is called again: shares that are whole are not made
+    anew. Where the source or what is asked for is another by then, all is.
 
     Args:
       src: the file or folder.
@@ -93,6 +59,9 @@ def convert(
         and once checked. Where a source has to be read a second time, `done` starts again.
       overwrite: replace the vault at `dst`, once the new one is complete.
       skip_bad: leave out what cannot be read, and say what that was; the source is read once more for it.
+      workers: processes that write shares side by side; 1 writes them here. The vault is the same.
+      share_bytes: of the vault, one share, about: what is done at a time, and lost when it is killed.
+      engine: writes the shares of a job instead, given the numbers of those that are missing.
       **options: of the format; docs/converters.md lists them.
 
     Returns:
@@ -103,11 +72,15 @@ def convert(
       AlreadyExistsError: if something stands at `dst` that is no vault, or is not to be replaced.
       FormatError: if the file is not what its format says; with `skip_bad`, if nothing of it can be read.
       CorruptionError: if the vault, read back, is not what the source was.
+      ConflictError: if the source was changed meanwhile.
+      LockedError: if another process converts to `dst`.
+      StorageError: if the disk refuses, or a worker died; what was done is kept.
       ValueError: if `format` or an option is not known or does not fit.
       In every case `dst` is as it was.
 
     Example:
       >>> import h5py, numpy as np
+      >>> from strongbax.vault import Vault
       >>> with h5py.File("small.hdf5", "w") as file:
       ...     for key in ("observations", "actions", "rewards"):
       ...         file[key] = np.arange(4.0)
@@ -118,101 +91,115 @@ def convert(
       >>> Vault.open("small.vault").card["provenance"]["file"]
       'small.hdf5'
     """
+    if workers < 1:
+        raise ValueError(f"`workers` must be at least 1: got {workers}.")
     src, dst = Path(src).expanduser(), Path(dst).expanduser()
-    progress = progress or _silence
-    if not src.exists():
-        raise NotFoundError(f"`src` must be a file or folder; there is none at {src}.")
     check_free(dst, overwrite=overwrite)
-    form = find_format(format, src)
-    _check_options(form, options)
-    origin = inspect(src)
-    with aside(dst) as path:
-        written = _write(form, origin, options, path, progress, skip_bad=skip_bad)
-        source, steps = written.source, written.source.num_steps
-        tally = check(path, source, written.rows, lambda n: progress(steps + n, 2 * steps))
-        skipped = written.bad.to_list()
-        facts = {**source.facts, "notes": list(written.notes), "skipped": skipped}
-        card = dict(source.card) | origin.to_card(form.name, options, facts) | {"horizon": source.horizon}
-        _sign(path, card | {"check": tally.to_dict()})
-        put_in_place(path, dst)
-    return ConversionReport(
-        path=dst,
-        format=form.name,
-        dataset_id=None if origin.entry is None else origin.entry.id,
-        num_steps=tally.num_steps,
-        num_episodes=tally.num_episodes,
-        sha256=tally.leaves,
-        notes=written.notes,
-        skipped=tuple(skipped),
-    )
-
-
-def _check_options(form: Format, options: dict[str, Any]) -> None:
-    for name in options:
-        if name not in form.options:
-            raise ValueError(
-                f"`{name}` is no option of the format {form.name}; "
-                f"it has {', '.join(f'`{known}`' for known in form.options)}."
-            )
-
-
-def _write(
-    form: Format,
-    origin: Origin,
-    options: Mapping[str, Any],
-    path: Path,
-    progress: Progress,
-    *,
-    skip_bad: bool,
-) -> Written:
-    """Writes the source, a second time with other options where it turns out to need them."""
-    notes: tuple[str, ...] = ()
-    while True:
+    order = order_of(src, dst, format, options, skip_bad=skip_bad, share_bytes=share_bytes)
+    with _alone(dst):
         try:
-            source, bad = _open(form, origin, options, skip_bad=skip_bad)
-            rows = _write_once(source, path, progress)
-        except ReadAgain as again:
-            notes, options = (*notes, again.why), {**options, **again.options}
+            _keep_only(order, dst)
+            check_free(dst, overwrite=overwrite)
+            while True:
+                try:
+                    job = open_job(order, src, dst)
+                    return _convert(job, workers, engine, progress or _silence, overwrite=overwrite)
+                except Exception as error:  # noqa: BLE001 - an engine may wrap what its workers raise
+                    order = _otherwise(order, dst, error)
+        except Exception as error:
+            if not isinstance(error, StorageError):  # nothing mends itself when the same is called again
+                shutil.rmtree(work_of(dst), ignore_errors=True)
+            raise
+
+
+def _convert(
+    job: Job, workers: int, engine: Engine | None, progress: Progress, *, overwrite: bool
+) -> ConversionReport:
+    missing, total = job.missing(), 2 * job.source.num_steps
+    if len(missing) < job.num_shares:
+        _log.info("%d of %d shares of %s are there.", job.num_shares - len(missing), job.num_shares, job.dst)
+    if engine is not None:
+        engine(job, missing)
+        return commit(job, overwrite=overwrite)
+    before = total - 2 * sum(job.span(number).stop - job.span(number).start for number in missing)
+    tallying = Tallying()
+    try:
+        if workers > 1 and len(missing) > 1:
+            _side_by_side(job, missing, workers, tallying, lambda done: progress(before + done, total))
         else:
-            return Written(source, rows, notes, bad)
+            _one_by_one(job, missing, tallying, lambda done: progress(before + done, total))
+        return commit(job, overwrite=overwrite, tally=tallying.result())
+    finally:
+        tallying.close()
 
 
-def _open(form: Format, origin: Origin, options: Mapping[str, Any], *, skip_bad: bool) -> tuple[Source, Bad]:
-    def read(bad: Bad) -> Source:
-        noting = {"bad": bad} if form.notes_bad else {}
-        return form.read(origin.path, origin.entry, **noting, **options)
-
-    return readable(read, BLOCK_BYTES) if skip_bad else (read(Bad()), Bad())
-
-
-def _write_once(source: Source, path: Path, progress: Progress) -> int:
+def _one_by_one(job: Job, missing: list[int], tallying: Tallying, told: Callable[[int], None]) -> None:
     done = 0
-    with Vault.create(
-        path,
-        steps=nest(source.example),
-        finals=list(source.finals),
-        columns=dict(source.columns),
-        attributes=dict(source.attributes),
-        overwrite=True,
-    ) as vault:
-        rows = _rows_at_a_time(source, vault.block_steps)
-        for block in ahead(source.blocks(rows)):
-            vault.extend(nest(block.steps), ends=block.ends)
-            done += block.num_steps
-            progress(done, 2 * source.num_steps)
-    attach(path, source.arrays)
-    return rows
+    for number in range(job.num_shares):
+        if number not in missing:
+            tally_share(job, number, tallying)
+            continue
+        share = write_share(job, number, lambda n, done=done: told(done + n), tallying.add)
+        done += 2 * (share.span.stop - share.span.start)
 
 
-def _rows_at_a_time(source: Source, block_steps: int) -> int:
-    """Whole blocks of the vault, so that each is written once."""
-    step_bytes = sum(leaf.nbytes for leaf in source.example.values())
-    return max(1, BLOCK_BYTES // (step_bytes * block_steps)) * block_steps
+def _side_by_side(
+    job: Job, missing: list[int], count: int, tallying: Tallying, told: Callable[[int], None]
+) -> None:
+    workers = Workers(job, missing, count)
+    try:
+        for number in range(job.num_shares):
+            if number in missing:
+                workers.wait_for(number, told)
+            tally_share(job, number, tallying)
+    finally:
+        workers.stop()
 
 
-def _sign(path: Path, card: Mapping[str, Any]) -> None:
-    with Vault.open(path, mode="a") as vault:
-        vault.write_card(dict(card))
+def _otherwise(order: Order, dst: Path, error: Exception) -> Order:
+    """Returns the order that takes this one's place where the source is to be read otherwise.
+
+    An engine may wrap what its workers raise, so what they noted decides.
+    """
+    if isinstance(error, ReadAgain):
+        save(order.again(error), work_of(dst))
+    after = newest(order, work_of(dst))
+    if after.notes == order.notes:
+        raise error
+    _log.info("%s", after.notes[-1])
+    forget(order, dst)
+    return after
+
+
+def _keep_only(order: Order, dst: Path) -> None:
+    """Removes what other conversions to the same place left, finishing one that was all but in its place."""
+    work = work_of(dst)
+    if (work / READY).exists() and not dst.exists():
+        (work / READY).rename(dst)
+    for folder in [entry for entry in work.iterdir() if entry.is_dir()]:
+        # Without its vault, what is noted of an order means nothing: it was put in its place.
+        if folder.name != order.name or not (folder / "vault").exists():
+            if folder.name != order.name and any(one.name == folder.name for one in orders(work)):
+                _log.warning("Another conversion to %s was begun and is given up; all is made anew.", dst)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _alone(dst: Path) -> Generator[None]:
+    """Keeps other processes from converting to the same place."""
+    work = work_of(dst)
+    with storage_errors(dst, "make room for"):
+        make_directories(work)
+        try:
+            lock = Lock(work / "lock")
+        except LockedError:
+            raise LockedError(
+                f"Another process converts to {str(dst)!r}: wait for it, or choose another place."
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _silence(done: int, total: int) -> None:

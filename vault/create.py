@@ -110,12 +110,11 @@ def sweep(path: Path) -> None:
 
 
 def fill(folder: Path, root: Root) -> None:
-    """Writes all documents of a vault into a folder that has none, durably."""
+    """Writes all documents of a vault into a folder that has none, durably; shards may be there already."""
     arrays = {array.path: array.to_dict() for array in root.arrays()}
     nodes = {group: group_document() for group in group_paths(list(arrays))} | arrays
-    (folder / log.DIRECTORY).mkdir()
-    for path in nodes:
-        (folder / path).mkdir()
+    for path in (log.DIRECTORY, *nodes):
+        (folder / path).mkdir(exist_ok=True)
     nodes[GROUP] = with_schema(root)
     for path, node in nodes.items():
         write_new(folder / path / FILE, document(node))

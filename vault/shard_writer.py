@@ -54,6 +54,27 @@ def write_array(folder: Path, array: ArraySpec, rows: Rows, tick: Tick) -> None:
                 os.fsync(file.fileno())
 
 
+def write_shard(path: Path, array: ArraySpec, values: NpArray, pool: ThreadPoolExecutor) -> None:
+    """Writes one shard of rows that are in memory, `[1, n, ...]` of steps; it is not synced.
+
+    Args:
+      path: of the file.
+      array: that it is of.
+      values: its rows; fewer than a shard has, at the array's end.
+      pool: encodes inner chunks.
+
+    Raises:
+      OSError: if the disk refuses.
+    """
+
+    def rows(start: int, stop: int) -> NpArray:
+        return values[(slice(None),) * array.axis + (slice(start, stop),)]
+
+    with path.open("wb") as file:
+        span = (0, values.shape[array.axis])
+        _write_shard(file, array, _encoded(array, rows, span, pool, lambda _: None))
+
+
 def _write_shard(file: Any, array: ArraySpec, chunks: Iterator[bytes]) -> None:
     index = np.full((array.rows // array.chunk[array.axis], 2), _ABSENT, "<u8")
     offset = 0

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from d4rl_files import columns, write
-from strongbax.converters import convert, pipeline
+from strongbax.converters import convert, job
 from strongbax.converters.formats import find_format
 from strongbax.vault.errors import FormatError
 from strongbax.vault.vault import Vault
@@ -22,7 +22,7 @@ def made(**more):
 @pytest.mark.parametrize("flat", [True, False])
 def test_costs_arrive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flat: bool):
     """Costs are a leaf of their own dtype, and each episode has their sum, whatever the blocks are."""
-    monkeypatch.setattr(pipeline, "_rows_at_a_time", lambda source, block_steps: 7)
+    monkeypatch.setattr(job, "_rows_at_a_time", lambda source, block_steps: 7)
     data = made()
     costs = data["costs"]
     src = write(tmp_path / "SafetyToy-v0-40-5.hdf5", data | {"costs": costs if flat else costs[:, None]})

@@ -1,6 +1,8 @@
 """Units: any run of them, read by itself, holds what a reading from the start has there."""
 
+import itertools
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -10,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strongbax.converters import export
 from strongbax.converters.formats import find_format
+from strongbax.converters.readback import episodes_of
 from strongbax.converters.source import Source
-from strongbax.converters.tally import differences, tally_of
+from strongbax.converters.tally import tally_of
 from strongbax.vault import Episode, Vault
 from strongbax.vault.errors import FormatError
 
@@ -76,14 +79,25 @@ def assert_units_are_whole(source: Source, cuts: list[int]) -> None:
     copy = pickle.loads(pickle.dumps(source))
     bounds = [0, *sorted(cut % (source.num_units + 1) for cut in cuts), source.num_units]
     pieces = []
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in itertools.pairwise(bounds):
         found = list(copy.blocks(max(7, source.num_steps // 60), start, stop))
         assert sum(block.num_steps for block in found) == source.lengths[start:stop].sum()
         assert not found or found[-1].ends.stop[-1] == found[-1].num_steps, (
             "a unit ends where an episode does"
         )
         pieces += found
-    assert differences(tally_of(source.blocks(1000)), tally_of(pieces)) == []
+    assert tally_of(source.blocks(1000)) == tally_of(pieces)
+    whole, cut = (
+        episodes_of(replace(source, blocks=lambda _, b=b: iter(b))) for b in ([*source.blocks(9)], pieces)
+    )
+    for one, other in zip(whole, cut, strict=True):
+        assert (one.terminated, one.truncated, one.columns) == (
+            other.terminated,
+            other.truncated,
+            other.columns,
+        )
+        assert len(one.steps["action"]) == len(other.steps["action"])
+        assert one.attributes == other.attributes
 
 
 @pytest.fixture(scope="module", params=WRITTEN)
@@ -122,7 +136,7 @@ def test_units_of_what_others_wrote(name: str):
             source = find_format(name, path).read(path, None, **options)
         except ValueError:  # the file has `timeouts`
             source = find_format(name, path).read(path, None)
-        if len(list(source.example)) and source.num_steps < 50_000:
+        if source.example and source.num_steps < 50_000:
             assert_units_are_whole(source, [1, source.num_units // 2])
 
 
