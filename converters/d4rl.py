@@ -186,8 +186,6 @@ def _read_column(layout: Layout, nodes: Mapping[str, Any], column: Column, start
     if column.key in FLAGS and values.dtype != np.bool_:
         _refuse(~((values == 0) | (values == 1)), values, start, f"{where} must be 0 or 1")
         values = values != 0
-    if column.key == "rewards" and values.dtype.kind == "f":
-        _refuse(np.isnan(values), values, start, f"{where} must be a number")
     return values
 
 

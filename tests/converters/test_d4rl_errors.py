@@ -7,8 +7,9 @@ import h5py
 import numpy as np
 import pytest
 from d4rl_files import columns, write
-from strongbax.converters import d4rl
+from strongbax.converters import convert, d4rl
 from strongbax.vault.errors import FormatError, NotFoundError
+from strongbax.vault.vault import Vault
 
 
 def drain(path: Path, **options: Any) -> None:
@@ -37,13 +38,15 @@ def test_lengths_that_disagree_are_named(tmp_path: Path):
     drain(path, skip=("infos/qpos",))
 
 
-def test_a_reward_that_is_no_number_is_found(tmp_path: Path):
-    """NaN among the rewards is refused, with the row, in whichever block it is."""
+def test_a_reward_that_is_no_number_is_kept(tmp_path: Path):
+    """NaN among the rewards arrives in its rows, and the returns of its episodes are NaN."""
     made = columns()
     made["rewards"][[37, 40]] = np.nan
-    path = write(tmp_path / "file.hdf5", made)
-    with pytest.raises(FormatError, match=r"`rewards` of .*file\.hdf5 must be a number.* row 37 is"):
-        drain(path)
+    convert(write(tmp_path / "file.hdf5", made), tmp_path / "v")
+    with Vault.open(tmp_path / "v") as vault:
+        rewards = vault.read_numpy(leaves=["reward"])["reward"][0]
+        np.testing.assert_array_equal(rewards, made["rewards"], strict=True)
+        assert np.isnan(vault.episodes["return"]).tolist() == [False, False, False, True, False]
 
 
 @pytest.mark.parametrize(("key", "value"), [("terminals", 2.0), ("timeouts", np.nan)])
