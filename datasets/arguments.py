@@ -35,11 +35,20 @@ def place(text: str) -> "Location":
         return path if path.exists() else _fetched(text) or path
     from ..vault.location import location_of
 
-    endpoint = os.environ.get("AWS_ENDPOINT_URL") if text.startswith("s3://") else None
     try:
-        return location_of(text, {"endpoint": endpoint} if endpoint else None)
+        return location_of(text, storage_of(text))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def storage_of(text: str) -> dict[str, str] | None:
+    """Returns how an S3 bucket is reached as the environment says; None for all else.
+
+    Example:
+      >>> storage_of("hopper.vault")
+    """
+    endpoint = os.environ.get("AWS_ENDPOINT_URL") if text.startswith("s3://") else None
+    return {"endpoint": endpoint} if endpoint else None
 
 
 def open_vault(path: "Location") -> "Vault":

@@ -67,14 +67,24 @@ def arriving(place: Path) -> Generator[Path]:
             lock.release()
 
 
-def collect(source: Source, entries: Sequence[Entry], work: Path, progress: Progress) -> None:
+def collect(
+    source: Source, entries: Sequence[Entry], work: Path, progress: Progress, *, sweep: bool = True
+) -> None:
     """Brings files into a folder; those that are there and right are not brought again.
+
+    Args:
+      source: of them.
+      entries: the files.
+      work: the folder.
+      progress: told the bytes.
+      sweep: remove whatever else is in the folder.
 
     Raises:
       CorruptionError: naming a file that is not the one in the manifest.
       StorageError: if one cannot be had, or the disk refuses.
     """
-    _drop_strangers(work, entries)
+    if sweep:
+        _drop_strangers(work, entries)
     total, done = sum(entry.size for entry in entries), 0
     for entry in entries:
         path = work / entry.path
@@ -92,7 +102,8 @@ def settle(work: Path, place: Path) -> None:
     """Gives what has come its place, at once and durably; what stood there goes."""
     with storage_errors(place, "put in place"):
         shutil.rmtree(work / CLIENT, ignore_errors=True)
-        (work / "log").mkdir(exist_ok=True)  # writers expect it, and stores have no empty folders
+        if (work / "zarr.json").exists():
+            (work / "log").mkdir(exist_ok=True)  # writers expect it, and stores have no empty folders
         for path in work.rglob("*"):
             if path.is_file():
                 sync_file(path)

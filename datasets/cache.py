@@ -8,28 +8,24 @@
 ```
 """
 
-import logging
 import shutil
-import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..vault.errors import AlreadyExistsError, CorruptionError, FormatError, LockedError, StorageError
+from ..vault.errors import AlreadyExistsError, CorruptionError, FormatError, StorageError
 from ..vault.files import Lock, make_directories, storage_errors
 from .catalogue import find
 from .download import Patience
 from .entry import DatasetEntry
 from .incoming import Incoming, Progress
 from .local import datasets_path, is_vault
+from .published_cache import fetch_published
+from .turns import turn
 
 if TYPE_CHECKING:
     from ..vault import Vault
-
-POLL = 0.2  # seconds between two looks at another process's lock
-
-_log = logging.getLogger(__name__)
 
 
 def load_dataset(
@@ -40,6 +36,7 @@ def load_dataset(
     mirrors: Sequence[str] = (),
     progress: Progress | None = None,
     patience: Patience | None = None,
+    storage: Mapping[str, Any] | None = None,
 ) -> "Vault":
     """Opens a dataset by its name, fetching and converting it if it is not in the cache yet.
 
@@ -47,13 +44,15 @@ def load_dataset(
     processes that ask for the same dataset one fetches it and the others wait.
 
     Args:
-      name: id or alias of a dataset.
+      name: id or alias of a dataset, or the address of a publication, as in `strongbax.fetch`:
+        `hf://user/name@revision`.
       folder: of the cache; None: `STRONGBAX_DATASETS_PATH`, or `~/.strongbax/datasets`.
       offline: ask nobody for anything: what is not there is an error.
       mirrors: URLs of folders that have the dataset's files by their names; tried first, in this order.
       progress: called as `progress(what, done, total)`: `what` goes on, in bytes while it is downloaded and
         in steps while it is converted. `total` is None where the server does not tell it.
       patience: with the network; None: `Patience()`.
+      storage: how to reach where it is published, as in `strongbax.fetch`.
 
     Returns:
       The vault, open for reading.
@@ -73,7 +72,13 @@ def load_dataset(
     from ..vault import Vault
 
     path = fetch_dataset(
-        name, folder=folder, offline=offline, mirrors=mirrors, progress=progress, patience=patience
+        name,
+        folder=folder,
+        offline=offline,
+        mirrors=mirrors,
+        progress=progress,
+        patience=patience,
+        storage=storage,
     )
     return Vault.open(path)
 
@@ -86,6 +91,7 @@ def fetch_dataset(
     mirrors: Sequence[str] = (),
     progress: Progress | None = None,
     patience: Patience | None = None,
+    storage: Mapping[str, Any] | None = None,
 ) -> Path:
     """Sees to it that a dataset is in the cache, and returns where; see `load_dataset`.
 
@@ -95,8 +101,17 @@ def fetch_dataset(
       ...
       strongbax.vault.errors.NotFoundError: `name` must be the id or an alias of a dataset; ...
     """
-    entry = find(name)
     root = datasets_path() if folder is None else Path(folder).expanduser()
+    if "://" in name:
+        return fetch_published(
+            name,
+            root,
+            offline=offline,
+            storage=storage,
+            progress=progress or _silence,
+            patience=patience or Patience(),
+        )
+    entry = find(name)
     place = root / entry.id
     fetch = Incoming(entry, root, offline, tuple(mirrors), progress or _silence, patience or Patience())
     if _ready(place):
@@ -111,7 +126,7 @@ def fetch_dataset(
             )
         with storage_errors(root, "make room in"):
             make_directories(fetch.work.parent)
-        with _turn(_lock_of(fetch.work)):
+        with turn(_lock_of(fetch.work)):
             if not _ready(place):
                 fetch.make(place)
     return place
@@ -159,26 +174,6 @@ def _sweep(work: Path) -> None:
 
 def _lock_of(work: Path) -> Path:
     return work.with_name(f"{work.name}.lock")
-
-
-@contextmanager
-def _turn(path: Path) -> Generator[None]:
-    """Waits until nobody else holds a lock, and holds it."""
-    told = False
-    while True:
-        try:
-            with storage_errors(path, "lock"):
-                lock = Lock(path)
-            break
-        except LockedError:
-            if not told:
-                _log.info("Another process is fetching: waiting for %s.", path)
-            told = True
-            time.sleep(POLL)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _silence(what: str, done: int, total: int | None) -> None:

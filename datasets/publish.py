@@ -80,7 +80,8 @@ def publish(
     from ..vault import Vault
 
     if isinstance(vault, str | Path | ObjectPath):
-        with Vault.open(location_of(vault, storage if "://" in str(vault) else None)) as opened:
+        reach = storage if "://" in str(vault) and not str(destination).startswith("hf:") else None
+        with Vault.open(location_of(vault, reach)) as opened:
             return publish(
                 opened,
                 destination,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from . import console
-from .arguments import Json, VaultPath
+from .arguments import Json, VaultPath, storage_of
 
 
 def add_to(app: typer.Typer) -> None:
@@ -17,8 +17,21 @@ def add_to(app: typer.Typer) -> None:
 
 def publish(
     path: VaultPath,
-    destination: Annotated[str, typer.Argument(metavar="DEST", help="Folder to publish to.")],
+    destination: Annotated[
+        str,
+        typer.Argument(metavar="DEST", help="Folder, or s3://bucket/place, gs://…, hf://user/name."),
+    ],
     *,
+    tag: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of this publication for ever; not in a folder.")
+    ] = None,
+    parent: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION", help="Publish only if this number or commit is still the newest."),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make a new repository on the Hub private.")
+    ] = False,
     as_it_is: Annotated[
         bool, typer.Option("--as-it-is", help="Publish the vault's own files, not packed anew.")
     ] = False,
@@ -40,6 +53,8 @@ def publish(
     DEST meanwhile, or after a kill, finds what was there before or all of the new one.
 
     Example: strongbax publish hopper.vault published/hopper
+
+    Example: strongbax publish hopper.vault hf://user/hopper --tag v1.0
     """
     from .publish import publish as publish_vault
 
@@ -49,6 +64,9 @@ def publish(
             destination,
             pack=not as_it_is,
             table=table,
+            tag=tag,
+            parent=parent,
+            storage=storage_of(destination) or ({"private": True} if private else None),
             allow=tuple(allow or ()),
             overwrite=overwrite,
             progress=progress,

@@ -16,6 +16,7 @@ PAGE = Path(__file__).with_name("cli.md")
 NOT_RUN = {
     "strongbax demo": "it has a test of its own",
     "strongbax fetch": "it needs the network",
+    "strongbax publish": "it needs a card, and the network",
     "strongbax view": "it goes on until Ctrl-C",
 }
 
