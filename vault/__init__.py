@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         StorageError,
         StrongbaxError,
     )
-    from .flusher import Handle
+    from .handle import Handle
     from .loader import Loader
     from .merging import delete, merge
     from .repairing import Repair, repair
@@ -51,7 +51,7 @@ _HOMES = dict.fromkeys(_ERRORS, "errors") | {
     "Episode": "episodes",
     "EpisodeTable": "episodes",
     "Gap": "root",
-    "Handle": "flusher",
+    "Handle": "handle",
     "LeafStats": "stats",
     "Loader": "loader",
     "Repair": "repairing",

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from .block import choose_block
 from .codecs import choose_codecs
 from .dtypes import stored_form
 from .roles import OBSERVATIONS, parse_roles
-from .schema import COLUMNS, Leaf, Schema, choose_block, choose_finals
+from .schema import COLUMNS, Leaf, Schema
 from .states import leaf_of
-from .tree import flatten
+from .tree import flatten, matches
 
 
 def describe(
@@ -39,7 +40,7 @@ def describe(
         leaves=leaves,
         tree=tree,
         roles=parse_roles(roles, tree.names),
-        finals=choose_finals(finals, tree.names, OBSERVATIONS),
+        finals=_choose_finals(finals, tree.names, OBSERVATIONS),
         columns=_columns(columns),
         block=choose_block(streams, leaves, block),
     )
@@ -71,3 +72,17 @@ def _columns(columns: Mapping[str, Any]) -> dict[str, np.dtype[Any]]:
             )
         stored_form(np.dtype(dtype))
     return {name: np.dtype(dtype) for name, dtype in columns.items()}
+
+
+def _choose_finals(finals: Any, names: tuple[str, ...], observations: tuple[str, ...]) -> tuple[str, ...]:
+    """Gives the leaves that have final rows: those asked for, else the observation's.
+
+    Raises:
+      ValueError: if a name fits no leaf.
+    """
+    if finals is None:
+        return tuple(n for n in names if n.split("/", maxsplit=1)[0] in observations)
+    for pattern in finals:
+        if not any(matches(pattern, name) for name in names):
+            raise ValueError(f"`finals` names {pattern!r}, which no leaf has: the leaves are {list(names)}.")
+    return tuple(name for name in names if any(matches(pattern, name) for pattern in finals))

@@ -15,6 +15,7 @@ from . import history
 from .dtypes import NpArray
 from .episodes import Ends, Rows, join_rows
 from .following import Follower
+from .handle import Handle
 from .reader import Piece, Snapshot
 from .record import Record
 from .roles import next_leaves, read_flags
@@ -26,33 +27,6 @@ from .states import Held, Taker
 from .tail import State
 from .worker import Job, Worker
 from .writer import Writer
-
-
-@dataclass(frozen=True)
-class Handle:
-    """A flush that may still be on its way to the disk.
-
-    Attributes:
-      steps: steps a stream that it brings.
-    """
-
-    steps: int
-    _job: Job[None] | None = None
-
-    def done(self) -> bool:
-        """Says whether it is durable, or failed."""
-        return self._job is None or self._job.done()
-
-    def result(self, timeout: float | None = None) -> int:
-        """Waits until it is durable and gives the steps a stream.
-
-        Raises:
-          StorageError: if the disk refused.
-          TimeoutError: after `timeout` seconds.
-        """
-        if self._job is not None:
-            self._job.result(timeout)
-        return self.steps
 
 
 @dataclass(frozen=True)

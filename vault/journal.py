@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from . import log
+from .block import BLOCK_BYTES
 from .files import TEMPORARY, Lock, make_directories, refused, storage_errors
 from .files import replace as replace_file
 from .manifest import FILE as MANIFEST
 from .record import Record, encode
 from .root import FILE, LOCK, Root, document, read_root
-from .schema import BLOCK_BYTES
 from .store import STALE_LOCK
 from .tail import State
 

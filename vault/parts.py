@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .block import choose_block
 from .create import create
 from .create_objects import create_objects
 from .errors import AlreadyExistsError
@@ -23,7 +24,7 @@ from .location import Location
 from .reader import Snapshot, take_snapshot
 from .root import FILE, Root, read_root
 from .running import begin
-from .schema import Schema, choose_block
+from .schema import Schema
 from .selected import Selected
 from .verify import Progress, Report, verify
 from .writer import Writer

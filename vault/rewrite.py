@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from .attachments import attach, attached_folders, read_attached
+from .block import choose_block, choose_packed_block
 from .codecs import choose_codecs
 from .create import fill
 from .dtypes import NpArray
 from .root import Root
 from .running import begin
-from .schema import ATTRIBUTES, ATTRIBUTES_STOP, Schema, choose_block, choose_packed_block
+from .schema import ATTRIBUTES, ATTRIBUTES_STOP, Schema
 from .selected import Selected
 from .shard_writer import write_array
 

@@ -17,15 +17,12 @@ from .codecs import FRAMES_A_CHUNK, NONE
 from .dtypes import dtype_name, parse_dtype, stored_form
 from .errors import FormatError
 from .roles import Roles
-from .tree import Tree, last, matches
+from .tree import Tree, last
 
-BLOCK_BYTES = 8 << 20  # of a block of all streams: a seal is short, the tail in memory small
-FRAME_BLOCK_BYTES = 32 << 20  # pixels: fewer files
 CHUNK_BYTES = 256 << 10  # of an inner chunk
 TABLE_SHARD_BYTES = 512 << 10  # final rows and episode columns: a partial shard is rewritten by each seal
 TABLE_SHARD_ROWS = 8192
 TABLE_CHUNKS = 32  # inner chunks of a table's shard: a vault of few episodes stays small
-PACKED_BLOCK_BYTES = 512 << 20  # of the largest leaf: few files, each of a size that every store takes
 PACKED_TABLE_BYTES = 64 << 20
 PACKED_TABLE_ROWS = 1 << 17
 PACKED_TABLE_CHUNK_ROWS = 1 << 10
@@ -232,53 +229,11 @@ class Schema:
         return [*steps, *finals, *self.column_arrays(episodes, attribute_bytes).values()]
 
 
-def choose_block(streams: int, leaves: tuple[Leaf, ...], block: int | None) -> int:
-    """Chooses how many steps a shard holds, a power of two.
-
-    A block of all leaves is about 8 MiB, 32 MiB with frames. A compressed leaf gets at least 8 frames.
-
-    Raises:
-      ValueError: if `block` is asked for and no power of two.
-    """
-    if block is not None:
-        if block < 1 or block & (block - 1):
-            raise ValueError(f"`block` must be a power of two: got {block}. Leave it out to have it chosen.")
-        return block
-    frames = any(leaf.codec != NONE for leaf in leaves)
-    step_bytes = max(1, streams * sum(leaf.row_bytes for leaf in leaves))
-    block = _power_of_two((FRAME_BLOCK_BYTES if frames else BLOCK_BYTES) / step_bytes)
-    return int(np.clip(block, 8 if frames else 1, 1 << 20))
-
-
-def choose_packed_block(length: int, leaves: tuple[Leaf, ...]) -> int:
-    """Chooses how many steps a shard of a packed vault holds, for one stream of `length` steps.
-
-    A shard of the largest leaf is 256 to 512 MiB before compression, or all that there is.
-    """
-    row_bytes = max(1, *(leaf.row_bytes for leaf in leaves), 1)
-    most = 1 << max(0, (PACKED_BLOCK_BYTES // row_bytes).bit_length() - 1)
-    return min(most, 1 << max(0, length - 1).bit_length())
-
-
-def choose_finals(finals: Any, names: tuple[str, ...], observations: tuple[str, ...]) -> tuple[str, ...]:
-    """Gives the leaves that have final rows: those asked for, else the observation's.
-
-    Raises:
-      ValueError: if a name fits no leaf.
-    """
-    if finals is None:
-        return tuple(n for n in names if n.split("/", maxsplit=1)[0] in observations)
-    for pattern in finals:
-        if not any(matches(pattern, name) for name in names):
-            raise ValueError(f"`finals` names {pattern!r}, which no leaf has: the leaves are {list(names)}.")
-    return tuple(name for name in names if any(matches(pattern, name) for pattern in finals))
-
-
 def _cut(schema: Schema, leaf: Leaf) -> tuple[int, int]:
     """Cuts a shard into inner chunks: streams a chunk, steps a chunk."""
     streams, block = schema.streams, schema.block
     row_bytes = max(1, leaf.row_bytes)
-    rows = int(np.clip(_power_of_two(CHUNK_BYTES / row_bytes), 1, block))
+    rows = int(np.clip(power_of_two(CHUNK_BYTES / row_bytes), 1, block))
     if leaf.codec != NONE:
         return 1, min(block, max(FRAMES_A_CHUNK, rows) if schema.packed else FRAMES_A_CHUNK)
     most = max(1, CHUNK_BYTES // (rows * row_bytes))
@@ -298,17 +253,18 @@ def _table(
     tail = tuple(max(1, axis) for axis in shape)
     row_bytes = max(1, int(np.prod(tail, dtype=np.int64)) * dtype.itemsize)
     most = (PACKED_TABLE_BYTES, PACKED_TABLE_ROWS) if packed else (TABLE_SHARD_BYTES, TABLE_SHARD_ROWS)
-    rows = int(np.clip(_power_of_two(most[0] / row_bytes), 1, most[1]))
+    rows = int(np.clip(power_of_two(most[0] / row_bytes), 1, most[1]))
     chunk = max(1, rows // TABLE_CHUNKS)
     if packed:
-        chunk = int(np.clip(_power_of_two(CHUNK_BYTES / row_bytes), 1, min(rows, PACKED_TABLE_CHUNK_ROWS)))
+        chunk = int(np.clip(power_of_two(CHUNK_BYTES / row_bytes), 1, min(rows, PACKED_TABLE_CHUNK_ROWS)))
     if names == ("byte",):
         rows = PACKED_TEXT_BYTES if packed else TABLE_SHARD_BYTES
         chunk = TABLE_SHARD_BYTES // TABLE_CHUNKS
     return ArraySpec(path, dtype, (length, *shape), 0, (rows, *tail), (chunk, *tail), NONE, names)
 
 
-def _power_of_two(value: float) -> int:
+def power_of_two(value: float) -> int:
+    """Gives the power of two that is next to a number, 1 at least."""
     return 2 ** max(0, round(math.log2(value))) if value >= 1 else 1
 
 

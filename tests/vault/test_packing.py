@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import zarr
 from strongbax.vault import Vault
+from strongbax.vault.block import PACKED_BLOCK_BYTES, choose_packed_block
 from strongbax.vault.manifest import check_manifest, read_manifest
-from strongbax.vault.schema import CHUNK_BYTES, PACKED_BLOCK_BYTES, Leaf, choose_packed_block
+from strongbax.vault.schema import CHUNK_BYTES, Leaf
 from test_saving import same_episodes
 from vault_damage import build, files, flip
 from vault_rings import same
