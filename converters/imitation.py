@@ -20,7 +20,8 @@ import numpy as np
 from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
 from .npy import Column
-from .npz import columns_of, is_npz, read_array, read_rows, require_rows
+from .npz import read_array, require_rows
+from .npz_rows import check_horizon, end_flags, has_keys, last_rows, read_some, require_keys
 from .recorded import Recorded, blocks_of, undivided
 from .source import Source
 from .trajectories import cut_at, flags_of
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 NAME = "imitation"
 OPTIONS = ("horizon",)
 REQUIRED = ("obs", "acts", "terminal", "indices")
-_READ_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def detect(path: Path) -> bool:
       >>> detect(Path("nowhere.npz"))
       False
     """
-    return path.is_file() and is_npz(path) and set(REQUIRED) <= columns_of(path).keys()
+    return has_keys(path, REQUIRED)
 
 
 def read(
@@ -90,10 +90,7 @@ def read(
       >>> [block.ends.stop.tolist() for block in read(Path("two.npz")).blocks(9)]
       [[3, 4]]
     """
-    if horizon is not None and horizon < 1:
-        raise ValueError(
-            f"`horizon` must be a number of steps: got {horizon}. Leave it out if there is none."
-        )
+    check_horizon(horizon)
     layout = _layout(path)
     kept = {"observation": "obs", **layout.leaves}
     example = {
@@ -117,13 +114,7 @@ def read(
 
 
 def _layout(path: Path) -> Layout:
-    found = columns_of(path)
-    missing = [key for key in REQUIRED if key not in found]
-    if missing:
-        raise FormatError(
-            f"A file of imitation has the keys {', '.join(REQUIRED)}; {path} has no `{missing[0]}`. It has "
-            f"{', '.join(found) or 'no keys at all'}."
-        )
+    found = require_keys(path, REQUIRED, "imitation")
     actions = require_rows(found, ["acts"], path)
     states = require_rows(found, ["obs"], path)
     terminal = flags_of(read_array(path, found["terminal"]), f"`terminal` of {path}")
@@ -156,24 +147,14 @@ def _episodes(layout: Layout, horizon: int | None) -> Iterator[Recorded]:
     for length, ended in zip(layout.lengths.tolist(), layout.terminal.tolist(), strict=True):
         rows = next(acts) if length else none
         obs = next(states)["obs"]
-        flags = {name: np.zeros(length, np.bool_) for name in ("terminated", "truncated")}
         stopped = ended and length == horizon
-        flags["terminated"][length - 1 :] = ended and not stopped
-        flags["truncated"][length - 1 :] = stopped
-        yield Recorded(
-            {"observation": obs[:-1], **{name: rows[key] for name, key in layout.leaves.items()}, **flags},
-            terminated=ended and not stopped,
-            truncated=stopped,
-            final={"observation": obs[-1]},
-        )
+        over = ended and not stopped
+        steps = {"observation": obs[:-1], **{name: rows[key] for name, key in layout.leaves.items()}}
+        steps |= end_flags(length, terminated=over, truncated=stopped)
+        yield Recorded(steps, terminated=over, truncated=stopped, final={"observation": obs[-1]})
 
 
 def _pieces(layout: Layout, keys: list[str], lengths: NpArray) -> Iterator[Mapping[str, NpArray]]:
     """Yields rows of keys, so many at a time as trajectories that are not empty have."""
-    row_bytes = sum(
-        layout.columns[k].dtype.itemsize * int(np.prod(layout.columns[k].shape[1:])) for k in keys
-    )
-    last = np.zeros(int(lengths.sum()), np.bool_)
-    last[np.cumsum(lengths)[lengths > 0] - 1] = True
-    blocks = read_rows(layout.path, layout.columns, keys, max(1, _READ_BYTES // max(1, row_bytes)))
-    return (rows for rows, _ in cut_at(blocks, last))
+    blocks = read_some(layout.path, layout.columns, keys)
+    return (rows for rows, _ in cut_at(blocks, last_rows(lengths)))

@@ -26,7 +26,8 @@ from ..vault.tree import component
 from .following import derivable, keep, next_name
 from .json_arrays import to_json
 from .npy import Column
-from .npz import columns_of, is_npz, read_array, read_rows, require_rows
+from .npz import read_array, require_rows
+from .npz_rows import check_horizon, count_rows, has_keys, read_some, require_keys, require_number
 from .recorded import Recorded, blocks_of, undivided
 from .source import Source
 from .trajectories import cut_at, flags_of
@@ -40,7 +41,6 @@ REQUIRED = ("obs", "action", "reward", "done")
 LEAVES = {"obs": "observation", "next_obs": "next_observation", "action": "action", "reward": "reward"}
 FLAGS = ("done", "truncated")
 INDEX = "index"
-_READ_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def detect(path: Path) -> bool:
       >>> detect(Path("nowhere.npz"))
       False
     """
-    return path.is_file() and is_npz(path) and set(REQUIRED) <= columns_of(path).keys()
+    return has_keys(path, REQUIRED)
 
 
 def read(
@@ -111,10 +111,7 @@ def read(
       >>> [block.ends.stop.tolist() for block in read(Path("four.npz")).blocks(4)]
       [[2, 4]]
     """
-    if horizon is not None and horizon < 1:
-        raise ValueError(
-            f"`horizon` must be a number of steps: got {horizon}. Leave it out if there is none."
-        )
+    check_horizon(horizon)
     layout = _layout(path)
     has_next = "next_obs" in layout.columns
     kept = has_next and (keep_next_observation or not _alike(layout.columns))
@@ -160,24 +157,14 @@ def _alike(columns: Mapping[str, Column]) -> bool:
 
 
 def _layout(path: Path) -> Layout:
-    found = columns_of(path)
-    missing = [key for key in REQUIRED if key not in found]
-    if missing:
-        raise FormatError(
-            f"A file of NeoRL has the keys {', '.join(REQUIRED)}, one row a step; {path} has no "
-            f"`{missing[0]}`. It has {', '.join(found) or 'no keys at all'}."
-        )
+    found = require_keys(path, REQUIRED, "NeoRL", "a step")
     known = [key for key in (*REQUIRED, "next_obs", "truncated") if key in found]
-    count = require_rows(found, known, path)
-    if count == 0:
-        raise FormatError(f"`obs` of {path} has no rows: there is nothing to convert.")
+    count = count_rows(found, known, path)
     rows = {k: c for k, c in found.items() if k in known or (k != INDEX and c.shape[:1] == (count,))}
     require_rows(rows, rows, path)
     for key in ("reward", "done", "truncated"):
-        if key in rows and (int(np.prod(rows[key].shape[1:])) != 1 or rows[key].dtype.kind not in "biuf"):
-            raise FormatError(
-                f"`{key}` of {path} must hold one number a step: it is {rows[key].dtype} {rows[key].shape}."
-            )
+        if key in rows:
+            require_number(rows[key], "a step", path)
     done, truncated = (
         flags_of(read_array(path, rows[key]), f"`{key}` of {path}")
         if key in rows
@@ -207,12 +194,10 @@ def _stops(index: NpArray, count: int, path: Path) -> NpArray:
 
 
 def _episodes(layout: Layout, horizon: int | None, *, kept: bool) -> Iterator[Recorded]:
-    row_bytes = sum(c.dtype.itemsize * int(np.prod(c.shape[1:])) for c in layout.leaves.values())
-    rows = max(1, _READ_BYTES // max(1, row_bytes))
     last = np.zeros(len(layout.done), np.bool_)
     last[layout.stops - 1] = True
     start = 0
-    blocks = read_rows(layout.path, layout.columns, layout.leaves, rows)
+    blocks = read_some(layout.path, layout.columns, layout.leaves)
     for number, (found, ended) in enumerate(cut_at(blocks, last)):
         stop = start + len(found["obs"])
         steps = {

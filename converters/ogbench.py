@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
 from ..vault.tree import component
 from .bad import Bad
 from .json_arrays import to_json
 from .npy import Column
-from .npz import columns_of, is_npz, read_array, read_rows, require_rows
+from .npz import columns_of, is_npz, read_array
+from .npz_rows import count_rows, end_flags, read_some, require_keys, require_number
 from .recorded import Recorded, blocks_of
 from .source import Source
 from .trajectories import flags_of, trajectories
@@ -39,7 +39,6 @@ REQUIRED = ("observations", "actions", "terminals")
 LEAVES = {"observations": "observation", "actions": "action"}
 _ELSEWHERE = {"rewards", "next_observations", "timeouts"}  # keys by which D4RL's names tell another file
 _VALIDATION = "-val"
-_READ_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -156,28 +155,13 @@ def _is_validation(file: Path) -> bool:
 
 
 def _shard(path: Path) -> Shard:
-    found = columns_of(path)
-    missing = [key for key in REQUIRED if key not in found]
-    if missing:
-        raise FormatError(
-            f"A file of OGBench has the keys {', '.join(REQUIRED)}, one row a state; {path} has no "
-            f"`{missing[0]}`. It has {', '.join(found) or 'no keys at all'}."
-        )
+    found = require_keys(path, REQUIRED, "OGBench", "a state")
     beside = {k: to_json(read_array(path, c)) for k, c in found.items() if not c.shape and k not in REQUIRED}
     columns = {key: column for key, column in found.items() if key not in beside}
-    count = require_rows(columns, (*REQUIRED, *columns), path)
-    if count == 0:
-        raise FormatError(f"`observations` of {path} has no rows: there is nothing to convert.")
-    ends = flags_of(_flags(path, columns["terminals"]), f"`terminals` of {path}")
+    count = count_rows(columns, (*REQUIRED, *columns), path)
+    flags = read_array(path, require_number(columns["terminals"], "a row", path))
+    ends = flags_of(flags, f"`terminals` of {path}")
     return Shard(path, columns, beside, count, count - int(ends.sum()), _is_validation(path))
-
-
-def _flags(path: Path, column: Column) -> NpArray:
-    if int(np.prod(column.shape[1:])) != 1 or column.dtype.kind not in "biuf":
-        raise FormatError(
-            f"`{column.key}` of {path} must hold one number a row: it is {column.dtype} {column.shape}."
-        )
-    return read_array(path, column)
 
 
 def _alike(files: Sequence[Path], bad: Bad) -> tuple[Shard, ...]:
@@ -213,29 +197,15 @@ def _of_files(shards: Sequence[Shard], start: int, stop: int) -> Iterator[Record
 
 
 def _episodes(shard: Shard) -> Iterator[Recorded]:
-    row_bytes = sum(c.dtype.itemsize * int(np.prod(c.shape[1:])) for c in shard.columns.values())
-    rows = max(1, _READ_BYTES // max(1, row_bytes))
-    blocks = read_rows(shard.path, shard.columns, shard.columns, rows)
+    blocks = read_some(shard.path, shard.columns, shard.columns)
     for found, ended in trajectories(blocks, lambda block: block["terminals"].reshape(-1) != 0):
         leaves = {leaf_of(key): values for key, values in found.items() if key != "terminals"}
         count = len(found["terminals"]) - ended
         steps = {name: values[:count] for name, values in leaves.items()}
         yield Recorded(
-            steps | flags(count, truncated=ended),
+            steps | end_flags(count, truncated=ended),
             terminated=False,
             truncated=ended,
             final={name: values[-1] for name, values in leaves.items()} if ended else None,
             columns={"validation": shard.validation},
         )
-
-
-def flags(count: int, *, truncated: bool) -> dict[str, NpArray]:
-    """Gives the flags of the steps of an episode that nothing but time ended, bool `[count]` each.
-
-    Example:
-      >>> flags(2, truncated=True)["truncated"]
-      array([False,  True])
-    """
-    made = {name: np.zeros(count, np.bool_) for name in ("terminated", "truncated")}
-    made["truncated"][count - 1 :] = truncated
-    return made

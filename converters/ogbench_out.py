@@ -17,6 +17,7 @@ from ..vault.dtypes import NpArray
 from . import ogbench
 from .left_out import left_out
 from .npz_file import NpzWriter
+from .npz_rows import end_flags, last_rows
 from .outgoing import Outgoing, is_plain, outgoing, require_plain
 from .readback import compare
 from .recorded import Recorded
@@ -116,8 +117,7 @@ def _rows(out: Outgoing) -> NpArray:
 
 
 def _terminals(out: Outgoing, rows: NpArray) -> NpArray:
-    flags = np.zeros(int(rows.sum()), np.bool_)
-    flags[np.cumsum(rows)[rows > 0] - 1] = True
+    flags = last_rows(rows)
     if _is_open(out) and rows[-1]:
         flags[-1] = False
     return flags
@@ -161,7 +161,7 @@ def _expected(out: Outgoing, plan: Plan) -> Iterator[Recorded]:
             steps = {name: values[:-1] for name, values in steps.items()}
             count -= 1
         yield Recorded(
-            steps | ogbench.flags(count, truncated=ended),
+            steps | end_flags(count, truncated=ended),
             terminated=False,
             truncated=ended,
             final=final,

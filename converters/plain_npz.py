@@ -24,8 +24,9 @@ from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
 from .left_out import left_out
 from .npy import Column
-from .npz import columns_of, is_npz, read_array, read_rows, require_rows
+from .npz import columns_of, read_array, read_rows, require_rows
 from .npz_file import NpzWriter
+from .npz_rows import has_keys, last_rows, read_some
 from .outgoing import is_plain, outgoing, require_plain
 from .readback import compare
 from .recorded import Recorded, blocks_of, undivided
@@ -41,7 +42,6 @@ OPTIONS = ()
 OUT_OPTIONS = ("compressed",)
 EPISODE, FINAL, ATTRIBUTES = "episode/", "final/", "attributes"
 _OWN = ("length", "terminated", "truncated", "final_known")
-_READ_BYTES = 8 << 20
 
 
 def detect(path: Path) -> bool:
@@ -54,7 +54,7 @@ def detect(path: Path) -> bool:
       >>> detect(Path("nowhere.npz"))
       False
     """
-    return path.is_file() and is_npz(path) and {EPISODE + name for name in _OWN} <= columns_of(path).keys()
+    return has_keys(path, [EPISODE + name for name in _OWN])
 
 
 def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:  # noqa: ARG001 - as every format's
@@ -105,13 +105,9 @@ def read(path: Path, entry: "DatasetEntry | None" = None) -> Source:  # noqa: AR
 def _episodes(
     path: Path, leaves: Mapping[str, Column], finals: Mapping[str, Column], table: Mapping[str, NpArray]
 ) -> Iterator[Recorded]:
-    row_bytes = sum(c.dtype.itemsize * int(np.prod(c.shape[1:])) for c in leaves.values())
-    rows = max(1, _READ_BYTES // max(1, row_bytes))
     lengths = table["length"]
-    last = np.zeros(int(lengths.sum()), np.bool_)
-    last[np.cumsum(lengths)[lengths > 0] - 1] = True
     whole = columns_of(path)
-    pieces = cut_at(read_rows(path, leaves, leaves, rows), last)
+    pieces = cut_at(read_some(path, leaves, leaves), last_rows(lengths))
     ends = read_rows(path, whole, [FINAL + name for name in finals], 1) if finals else iter(())
     texts = table.get(ATTRIBUTES)
     for place, length in enumerate(lengths.tolist()):

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..vault.dtypes import NpArray
-from ..vault.errors import FormatError
 from ..vault.tree import component
 from .npy import Column
-from .npz import columns_of, is_npz, read_array, read_rows, require_rows
+from .npz import read_array
+from .npz_rows import check_horizon, count_rows, end_flags, has_keys, read_some, require_keys
 from .recorded import Recorded, blocks_of, undivided
 from .source import Source
 from .trajectories import cut_at, flags_of
@@ -32,7 +32,6 @@ OPTIONS = ("horizon",)
 REQUIRED = ("obs", "actions", "episode_starts")
 LEAVES = {"obs": "observation", "actions": "action", "rewards": "reward"}
 _BESIDE = ("episode_starts", "episode_returns")
-_READ_BYTES = 8 << 20
 
 
 def detect(path: Path) -> bool:
@@ -45,7 +44,7 @@ def detect(path: Path) -> bool:
       >>> detect(Path("nowhere.npz"))
       False
     """
-    return path.is_file() and is_npz(path) and set(REQUIRED) <= columns_of(path).keys()
+    return has_keys(path, REQUIRED)
 
 
 def read(
@@ -73,20 +72,9 @@ def read(
       >>> block.ends.stop.tolist(), block.ends.terminated.tolist()
       ([2, 4], [True, False])
     """
-    if horizon is not None and horizon < 1:
-        raise ValueError(
-            f"`horizon` must be a number of steps: got {horizon}. Leave it out if there is none."
-        )
-    found = columns_of(path)
-    missing = [key for key in REQUIRED if key not in found]
-    if missing:
-        raise FormatError(
-            f"A file of Stable Baselines has the keys {', '.join(REQUIRED)}; {path} has no `{missing[0]}`. "
-            f"It has {', '.join(found) or 'no keys at all'}."
-        )
-    count = require_rows(found, [key for key in (*REQUIRED, "rewards") if key in found], path)
-    if count == 0:
-        raise FormatError(f"`obs` of {path} has no rows: there is nothing to convert.")
+    check_horizon(horizon)
+    found = require_keys(path, REQUIRED, "Stable Baselines")
+    count = count_rows(found, [key for key in (*REQUIRED, "rewards") if key in found], path)
     starts = flags_of(read_array(path, found["episode_starts"]), f"`episode_starts` of {path}")
     starts[0] = True
     returns = read_array(path, found["episode_returns"]) if "episode_returns" in found else np.zeros(0)
@@ -124,14 +112,11 @@ def _shape(key: str, column: Column) -> tuple[int, ...]:
 def _episodes(
     path: Path, columns: Mapping[str, Column], starts: NpArray, horizon: int | None, *, finished: bool
 ) -> Iterator[Recorded]:
-    row_bytes = sum(c.dtype.itemsize * int(np.prod(c.shape[1:])) for c in columns.values())
     last = np.append(starts[1:], finished)
-    blocks = read_rows(path, columns, columns, max(1, _READ_BYTES // max(1, row_bytes)))
-    for rows, ended in cut_at(blocks, last):
+    for rows, ended in cut_at(read_some(path, columns, columns), last):
         count = len(rows["obs"])
         steps = {_leaf(key): rows[key].reshape(count, *_shape(key, c)) for key, c in columns.items()}
-        flags = {name: np.zeros(count, np.bool_) for name in ("terminated", "truncated")}
         stopped = ended and count == horizon
-        flags["terminated"][-1] = ended and not stopped
-        flags["truncated"][-1] = stopped
-        yield Recorded(steps | flags, terminated=ended and not stopped, truncated=stopped)
+        over = ended and not stopped
+        flags = end_flags(count, terminated=over, truncated=stopped)
+        yield Recorded(steps | flags, terminated=over, truncated=stopped)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from strongbax.converters import attached, convert, neorl
+from strongbax.converters import attached, convert, neorl, npz_rows
 from strongbax.converters.formats import find_format
 from strongbax.vault.errors import FormatError
 from strongbax.vault.vault import Vault
@@ -40,7 +40,7 @@ def save(path: Path, made: dict[str, Any]) -> Path:
 @pytest.mark.parametrize("second", [False, True])
 def test_every_row_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: bool):
     """Episodes end at flags and index, and give the file's next observations back to the bit."""
-    monkeypatch.setattr(neorl, "_READ_BYTES", 100)
+    monkeypatch.setattr(npz_rows, "READ_BYTES", 100)
     made = arrays(second=second)
     path = save(tmp_path / "Hopper-v3-low-4-train.npz", made)
     assert find_format(None, path).name == "neorl"

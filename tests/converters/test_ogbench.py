@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from strongbax.converters import convert, ogbench
+from strongbax.converters import convert, npz_rows, ogbench
 from strongbax.converters.exporting import export
 from strongbax.converters.formats import find_format
 from strongbax.vault.episodes import Episode
@@ -78,7 +78,7 @@ def test_a_file_comes_back_to_the_bit(tmp_path: Path, pixels: bool, tail: int):
 
 def test_a_folder_of_a_pair_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Training and validation files, in shards, are one vault whose column tells them apart."""
-    monkeypatch.setattr(ogbench, "_READ_BYTES", 200)
+    monkeypatch.setattr(npz_rows, "READ_BYTES", 200)
     (tmp_path / "in").mkdir()
     for number, name in enumerate(["a-v0-000", "a-v0-001", "a-v0-000-val"]):
         save(tmp_path / "in" / f"{name}.npz", arrays(seed=number))

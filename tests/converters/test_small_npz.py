@@ -6,7 +6,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from strongbax.converters import convert, imitation, plain_npz, stable_baselines
+from strongbax.converters import convert, imitation, npz_rows, plain_npz, stable_baselines
 from strongbax.converters.exporting import export
 from strongbax.converters.formats import find_format
 from strongbax.vault.episodes import Episode
@@ -38,7 +38,7 @@ def theirs(lengths: tuple[int, ...] = LENGTHS) -> dict[str, Any]:
 
 def test_imitations_trajectories_arrive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Every observation, the last ones too, arrives; pickled infos are named and never loaded."""
-    monkeypatch.setattr(imitation, "_READ_BYTES", 50)
+    monkeypatch.setattr(npz_rows, "READ_BYTES", 50)
     made = theirs()
     path = save(tmp_path / "demos.npz", made)
     assert find_format(None, path).name == "imitation"
@@ -79,7 +79,7 @@ def test_imitations_bad_files_are_told(tmp_path: Path, key: str):
 @pytest.mark.parametrize("finished", [3, 2])
 def test_stable_baselines_episodes_arrive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: int):
     """Episodes end before the next one's start; the last one only if its return was recorded."""
-    monkeypatch.setattr(stable_baselines, "_READ_BYTES", 40)
+    monkeypatch.setattr(npz_rows, "READ_BYTES", 40)
     rng = np.random.default_rng(6)
     made = {
         "obs": rng.normal(size=(9, 2)),
@@ -147,7 +147,7 @@ def write_vault(path: Path, **more: Any) -> None:
 @pytest.mark.parametrize("compressed", [True, False])
 def test_a_plain_file_holds_the_vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compressed: bool):
     """What goes out as plain arrays comes in again as the same vault, and NumPy reads every key."""
-    monkeypatch.setattr(plain_npz, "_READ_BYTES", 100)
+    monkeypatch.setattr(npz_rows, "READ_BYTES", 100)
     write_vault(tmp_path / "v")
     with Vault.open(tmp_path / "v") as vault:
         assert export(vault, tmp_path / "o.npz", "npz", compressed=compressed).notes == ()
