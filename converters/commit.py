@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..vault.assembly import assemble, sign
 from ..vault.attachments import attach, attached
 from ..vault.blocks import checked_json
@@ -101,7 +103,11 @@ def commit(job: Job, *, overwrite: bool = False, tally: Tally | None = None) -> 
     if tally is None:
         tally = _tally(job)
     shares = [share for number in range(job.num_shares) if (share := job.share(number)) is not None]
-    facts = {**job.source.facts, "notes": list(job.order.notes), "skipped": list(job.skipped)}
+    nan = sum(_nan_returns(ShareReader(job.vault, job.schema, share)) for share in shares)
+    notes = job.order.notes + (
+        (f"Returns of {nan} episodes are NaN: a reward is, and is kept.",) if nan else ()
+    )
+    facts = {**job.source.facts, "notes": list(notes), "nan_returns": nan, "skipped": list(job.skipped)}
     card = dict(job.source.card) | job.origin.to_card(job.order.form, job.order.given, facts)
     card |= {"horizon": job.source.horizon, "check": tally.to_dict()}
     with storage_errors(job.dst, "convert to"):
@@ -117,9 +123,15 @@ def commit(job: Job, *, overwrite: bool = False, tally: Tally | None = None) -> 
         num_steps=tally.num_steps,
         num_episodes=tally.num_episodes,
         sha256=tally.leaves,
-        notes=job.order.notes,
+        notes=notes,
         skipped=job.skipped,
     )
+
+
+def _nan_returns(share: ShareReader) -> int:
+    """Counts the episodes whose return is NaN, or one of whose returns is."""
+    returns = share.table.columns.get("return")
+    return 0 if returns is None else int(np.isnan(returns).any(axis=tuple(range(1, returns.ndim))).sum())
 
 
 def _tally(job: Job) -> Tally:
