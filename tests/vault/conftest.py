@@ -3,8 +3,9 @@
 import re
 import shutil
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,3 +38,26 @@ def s3(endpoint: str, request: pytest.FixtureRequest) -> tuple[str, dict[str, st
     """The URL of a folder of the test's own, and how to reach it."""
     name = re.sub(r"\W+", "-", request.node.name)
     return f"s3://tests/{name}", {"endpoint": endpoint}
+
+
+@pytest.fixture(scope="module")
+def made() -> Generator[dict[str, tuple[Path, Any]]]:
+    """Vaults to damage a copy of, each with what it holds."""
+    from vault_folder import make_folder
+    from vault_repairs import make_vaults
+
+    folder = make_folder()
+    yield make_vaults(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def case(made: dict[str, tuple[Path, Any]], tmp_path: Path) -> Callable[[str], tuple[Path, Any]]:
+    """Gives a copy of such a vault, by its name, and what it holds."""
+    from vault_damage import copy
+
+    def give(name: str) -> tuple[Path, Any]:
+        source, contents = made[name]
+        return copy(source, tmp_path / "a"), contents
+
+    return give
