@@ -51,7 +51,7 @@ def detect(path: Path) -> bool:
     if not hdf5.is_hdf5(path):
         return False
     with hdf5.open_hdf5(path) as file:
-        keys = {key.split("/")[0] for key in nodes_of(file, required=REQUIRED)}
+        keys = {key.split("/")[0] for key in nodes_of(file)}
     return "observations" in keys and len(keys & set(REQUIRED)) > 1 and "costs" not in keys
 
 

@@ -9,7 +9,7 @@ Where the keys stand at the top too, the pieces are those rows once more; where 
 the file. `chunk=` reads one piece by itself, as D4RL's `get_dataset_chunk` does.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,13 +48,12 @@ class Joined:
         return np.concatenate(found) if found else np.zeros((0, *self.shape[1:]), self.dtype)
 
 
-def nodes(file: Any, chunk: int | None = None, required: Iterable[str] = ()) -> dict[str, Any]:
+def nodes(file: Any, chunk: int | None = None) -> dict[str, Any]:
     """Returns what an open file's keys hold, chunks put together or one by itself.
 
     Args:
       file: an `h5py.File`.
       chunk: number of the only one to read; None reads all rows.
-      required: keys that say, where all are at the top, that the chunks are the same rows once more.
 
     Raises:
       FormatError: if the chunks have different keys, dtypes or shapes.
@@ -79,7 +78,7 @@ def nodes(file: Any, chunk: int | None = None, required: Iterable[str] = ()) -> 
         if chunk not in chunks:
             raise ValueError(f"`chunk` must be one of {sorted(chunks)} in {file.filename}; got {chunk}.")
         return dict(chunks[chunk])
-    if all(key in flat for key in required):
+    if all(key in flat for one in chunks.values() for key in one):
         return flat
     joined = [chunks[number] for number in sorted(chunks)]
     _check(joined, file)

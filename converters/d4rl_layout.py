@@ -89,7 +89,7 @@ class Layout:
 
     def nodes(self, file: Any) -> dict[str, Any]:
         """Returns what the keys of the open file hold."""
-        return nodes(file, self.chunk, REQUIRED)
+        return nodes(file, self.chunk)
 
     def column(self, key: str) -> Column | None:
         """Returns the column of a key, or None."""
@@ -126,7 +126,7 @@ def layout_of(path: Path, skip: Iterable[str] = (), chunk: int | None = None) ->
       ['reward', 'terminated', 'truncated']
     """
     with hdf5.open_hdf5(path) as file:
-        found = nodes(file, chunk, REQUIRED)
+        found = nodes(file, chunk)
         kept = _leave_out(found, tuple(skip), path)
         num_steps = _count_rows(kept, path)
         rows = {key: node for key, node in kept.items() if not _is_attribute(key, node)}
