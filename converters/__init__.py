@@ -12,13 +12,20 @@ if TYPE_CHECKING:
     from .commit import ConversionReport
     from .d4rl_reference import qlearning, sequences
     from .exporting import ExportReport, export
+    from .on_beam import convert_on_beam
+    from .on_ray import convert_on_ray
     from .pipeline import convert
+    from .ranks import RankReport, convert_rank
 
 __all__ = [
     "ConversionReport",
     "ExportReport",
+    "RankReport",
     "attached",
     "convert",
+    "convert_on_beam",
+    "convert_on_ray",
+    "convert_rank",
     "export",
     "qlearning",
     "sequences",
@@ -28,7 +35,11 @@ _HOMES = {
     "ConversionReport": ".commit",
     "ExportReport": ".exporting",
     "attached": "..vault.attachments",
+    "RankReport": ".ranks",
     "convert": ".pipeline",
+    "convert_on_beam": ".on_beam",
+    "convert_on_ray": ".on_ray",
+    "convert_rank": ".ranks",
     "export": ".exporting",
     "qlearning": ".d4rl_reference",
     "sequences": ".d4rl_reference",

@@ -71,7 +71,7 @@ def tally_share(job: Job, number: int, tallying: Tallying) -> None:
     if wrong:
         raise CorruptionError(
             f"The leaf `{wrong[0]}` of share {number} is no more what was compared with the source: disk or "
-            f"memory fail. Remove {job.record(number)} and convert again: that share is made anew."
+            "memory fail. Nothing was kept; convert again."
         )
 
 

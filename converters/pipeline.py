@@ -12,10 +12,11 @@ import logging
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..vault.errors import LockedError, StorageError
+from ..vault.errors import ConflictError, CorruptionError, FormatError, LockedError, MissingExtraError
 from ..vault.files import Lock, make_directories, storage_errors
 from .aside import check_free
 from .commit import READY, ConversionReport, commit, tally_share
@@ -29,6 +30,9 @@ from .workers import Workers
 Progress = Callable[[int, int], None]
 # What writes the missing shares of a job, in whatever order and wherever.
 Engine = Callable[[Job, list[int]], None]
+
+# What the same call would meet again: then nothing is kept for it.
+_HOPELESS = (FormatError, CorruptionError, ConflictError, MissingExtraError, ValueError, TypeError)
 
 _log = logging.getLogger(__name__)
 
@@ -103,12 +107,12 @@ def convert(
             while True:
                 try:
                     job = open_job(order, src, dst)
-                    return _convert(job, workers, engine, progress or _silence, overwrite=overwrite)
+                    report = _convert(job, workers, engine, progress or _silence, overwrite=overwrite)
+                    return replace(report, path=dst)
                 except Exception as error:  # noqa: BLE001 - an engine may wrap what its workers raise
                     order = _otherwise(order, dst, error)
-        except Exception as error:
-            if not isinstance(error, StorageError):  # nothing mends itself when the same is called again
-                shutil.rmtree(work_of(dst), ignore_errors=True)
+        except _HOPELESS:
+            shutil.rmtree(work_of(dst), ignore_errors=True)
             raise
 
 

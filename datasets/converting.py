@@ -55,9 +55,26 @@ def convert(
         bool,
         typer.Option("--skip-bad", help="Leave out what cannot be read, and say what; then end with 1."),
     ] = False,
+    workers: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Processes that convert side by side; the vault is the same."),
+    ] = 1,
+    rank: Annotated[
+        int | None,
+        typer.Option(
+            metavar="R",
+            min=0,
+            help="Convert what is rank R's, from 0 on, of --world-size; without it, finish what ranks did.",
+        ),
+    ] = None,
+    world_size: Annotated[
+        int | None, typer.Option(metavar="W", min=1, help="How many ranks there are.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Converts an offline dataset into a vault, and checks the result against the source.
+
+    Killed, it goes on when the same is called again.
 
     Example: strongbax convert hopper_medium-v2.hdf5 hopper.vault
     """
@@ -65,20 +82,37 @@ def convert(
     from . import sheet
 
     options = parse_options(option or ()) | ({} if horizon is None else {"horizon": horizon})
+    common: dict[str, Any] = {"format": format_, "overwrite": overwrite, "skip_bad": skip_bad, **options}
+    if rank is not None or world_size is not None:
+        _convert_rank(source, target, rank, world_size, common, json=json)
+        return
     with console.progress(f"Converting {source.name}") as progress:
-        report = convert_dataset(
-            source,
-            target,
-            format=format_,
-            progress=progress,
-            overwrite=overwrite,
-            skip_bad=skip_bad,
-            **options,
-        )
+        report = convert_dataset(source, target, progress=progress, workers=workers, **common)
     facts = {"source": source} | vars(report)
     console.print_json(facts) if json else sheet.print_conversion(facts)
     if report.skipped:
         raise typer.Exit(1)
+
+
+def _convert_rank(
+    source: Path,
+    target: Path,
+    rank: int | None,
+    world_size: int | None,
+    common: dict[str, Any],
+    *,
+    json: bool,
+) -> None:
+    """Converts one rank's share, and shows what it did."""
+    from ..converters import convert_rank
+    from . import sheet
+
+    if rank is None or world_size is None:
+        raise ValueError("`--rank` and `--world-size` belong together: give both, or neither to finish.")
+    with console.progress(f"Converting {source.name}, rank {rank} of {world_size}") as progress:
+        report = convert_rank(source, target, rank=rank, world_size=world_size, progress=progress, **common)
+    facts = {"source": source, "target": target} | vars(report)
+    console.print_json(facts) if json else sheet.print_rank(facts)
 
 
 def export(

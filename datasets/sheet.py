@@ -66,6 +66,19 @@ def print_conversion(facts: Mapping[str, Any]) -> None:
         console.print_line(f"Left out, {units}: {one['why']}")
 
 
+def print_rank(facts: Mapping[str, Any]) -> None:
+    """Writes what one rank of a conversion did.
+
+    Args:
+      facts: `source`, `target`, and the fields of `strongbax.converters.RankReport`.
+    """
+    console.print_facts(facts)
+    if not facts["missing"]:
+        console.print_line(
+            f"All is written: `strongbax convert {facts['source']} {facts['target']}` finishes."
+        )
+
+
 def print_export(facts: Mapping[str, Any]) -> None:
     """Writes what an export did.
 

@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from resume_files import files, write
 from strongbax.converters import commit, convert, pipeline, share
 from strongbax.converters.order import work_of
 from strongbax.vault import block
@@ -37,31 +38,6 @@ WRITE = share._write
 def small_vault_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of some 70 steps, so that small files have shards within shares and between them."""
     monkeypatch.setattr(block, "BLOCK_BYTES", 4096)
-
-
-def write(path: Path, steps: int = 1500, odd: int | None = None, seed: int = 0) -> Path:
-    """Writes a D4RL file of episodes of 1 to 80 steps; at row `odd` the next observation is another one."""
-    rng = np.random.default_rng(seed)
-    observation = rng.normal(size=(steps + 1, 4)).astype(np.float32)
-    ends = np.zeros(steps, bool)
-    ends[np.cumsum(rng.integers(1, 80, steps // 60))] = True
-    following = observation[1:].copy()
-    if odd is not None:
-        following[odd] += 1
-        ends[odd] = False
-    with h5py.File(path, "w") as file:
-        file["observations"], file["next_observations"] = observation[:-1], following
-        file["actions"], file["rewards"] = rng.normal(size=(steps, 3)), rng.normal(size=steps)
-        file["terminals"], file["timeouts"] = (
-            ends & (np.arange(steps) % 2 == 0),
-            ends & (np.arange(steps) % 2 == 1),
-        )
-    return path
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """All files of a vault with their bytes."""
-    return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
 
 
 def same(one: Path, other: Path) -> bool:
