@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable
 from itertools import islice
 from pathlib import Path
 
-# Names are written out, for asking the converters would import them all; a test compares.
+# Written out, for asking the converters imports them all. A new format is named here too: a test compares.
 READ = (
     "d3rlpy",
     "dsrl",
@@ -17,6 +17,7 @@ READ = (
     "minari",
     "d4rl",
     "rlds",
+    "rl_unplugged",
     "lerobot",
     "hf_dt",
     "ogbench",
