@@ -87,7 +87,7 @@ def write(contents: Contents, path: Path, progress: Callable[[int, int], None]) 
       What a D4RL file could not hold.
 
     Raises:
-      ValueError: if a leaf is missing, is a group, or has a dtype that HDF5 lacks; if a reward is NaN.
+      ValueError: if a leaf is missing, is a group, or has a dtype that HDF5 lacks.
       CorruptionError: if what was written, read back, is not what was meant.
     """
     import h5py
@@ -155,8 +155,6 @@ def _create(file: Any, plan: _Plan, name: str) -> Any:
 def _write(columns: Mapping[str, Any], following: Any, episode: Recorded, start: int) -> int:
     length = len(episode.steps["reward"])
     rows = slice(start, start + length)
-    if np.isnan(np.asarray(episode.steps["reward"], np.float64)).any():
-        raise ValueError(f"D4RL's rewards are numbers; one of the steps {start} to {rows.stop} has NaN.")
     for name, dataset in columns.items():
         dataset[rows] = episode.steps[name].astype(dataset.dtype).reshape(length, *dataset.shape[1:])
     if following is not None and episode.final is not None:

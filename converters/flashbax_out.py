@@ -53,7 +53,7 @@ def write(contents: Contents, path: Path, progress: Callable[[int, int], None]) 
     if not out.num_steps:
         raise ValueError("`contents` must have steps: its episodes have none.")
     names = [name for name in out.schema.names if out.leaf(name)[0].name in _DTYPES]
-    added = [] if out.schema.roles.ends else [flag for flag in _FLAGS if flag not in names]
+    added = _added(out, names)
     arrays = _arrays([*names, *added], contents)
     leaves = {name: _rows(out, name, added) for name in arrays}
     described = {name: (np.dtype(np.bool_), ()) if name in added else out.leaf(name) for name in arrays}
@@ -67,6 +67,15 @@ def write(contents: Contents, path: Path, progress: Callable[[int, int], None]) 
     told = _check(path, source, out, arrays, leaves)
     progress(len(out.table), len(out.table))
     return [*_notes(out, names, added, told=told), *left_out(contents, source)]
+
+
+def _added(out: Outgoing, names: Sequence[str]) -> list[str]:
+    """The flags that are to be made of the episode table, since the vault's own do not tell its ends."""
+    roles = out.schema.roles
+    if not roles.ends:
+        return [flag for flag in _FLAGS if flag not in names]
+    stopped = roles.terminated is not None and roles.truncated is None and out.table["truncated"].any()
+    return ["truncated"] if stopped and "truncated" not in names else []
 
 
 def _arrays(names: Sequence[str], contents: Contents) -> dict[str, tuple[str, ...]]:
@@ -187,7 +196,7 @@ def _notes(out: Outgoing, names: Sequence[str], added: Sequence[str], *, told: b
     notes = [f"The leaf `{name}` is {out.leaf(name)[0]}, which Flashbax does not store." for name in left]
     if added:
         notes.append(
-            f"The leaves {list(added)} were made of the episode table, since no flags say where it ends."
+            f"The leaves {list(added)} were made of the episode table: no flags said where episodes end so."
         )
     if not told:
         notes.append(

@@ -154,7 +154,7 @@ def _expected(out: Outgoing, plan: Plan) -> Iterator[Recorded]:
         final = None
         if episode.final is not None:
             final = {name: _final(out, name, place) for name in plan.leaves}
-        elif ended and count == 0:
+        elif count == 0:
             continue
         elif ended:
             final = {name: values[-1] for name, values in steps.items()}

@@ -40,6 +40,10 @@ GROUPS = {"obs": "observation", "next_obs": "next_observation"}
 MASK = "mask_"  # of the columns
 UNKNOWN = "final_unknown"  # attribute of a demonstration whose last `next_obs` is a filler
 OURS = "strongbax"  # attribute with the facts that HDF5 has no place for, JSON
+FLAT = {  # robomimic's name for an observation without parts
+    "observation": "observation/flat",
+    "next_observation": "next_observation/flat",
+}
 _NEXT = "next_observation/"
 
 
@@ -94,6 +98,7 @@ def read(
         masks = _masks(opened)
         facts = {"demos": len(demos), "keys": file.keys(opened["data"][demos[0]])}
         about = {key: hdf5.attribute(value) for key, value in opened["data"].attrs.items()}
+    file = replace(file, flat=bool(json.loads(about.pop(OURS, "{}")).get("flat")))
     lenient = replace(file, check=False)
     first = bad.first(range(len(demos)), lambda unit: next(lenient.episodes(masks, unit, unit + 1)))
     example: dict[str, NpArray] = {n: np.zeros(v.shape[1:], v.dtype) for n, v in first.steps.items()}
@@ -126,6 +131,7 @@ class _File:
     skip: Sequence[str]
     keep: bool
     check: bool = True
+    flat: bool = False  # by our own writer's note: `obs/flat` is an observation without parts
 
     def demos(self, file: Any) -> list[str]:
         """The demonstrations by their numbers: HDF5 has `demo_10` before `demo_2`."""
@@ -161,7 +167,8 @@ class _File:
         with hdf5.open_hdf5(self.path) as file:
             demo = file["data"][self.demos(file)[0]]
             names = [] if self.keep else [self._name(key) for key in hdf5.datasets(demo)]
-        return tuple("observation/" + n.removeprefix(_NEXT) for n in names if n.startswith(_NEXT))
+        after = [n.removeprefix(_NEXT) for n in names if n.startswith(_NEXT)]
+        return tuple(self._whole({f"observation/{name}": None for name in after}))
 
     def episodes(self, masks: Mapping[str, set[str]], start: int, stop: int) -> Iterator[Recorded]:
         """Yields the demonstrations `[start, stop)`."""
@@ -195,13 +202,18 @@ class _File:
         attributes = own | json.loads(demo.attrs.get(OURS, "{}"))
         terminated = bool(length and "terminated" in steps and steps["terminated"][-1])
         return Recorded(
-            steps,
+            self._whole(steps),
             terminated=terminated,
             truncated=not terminated,
-            final=final if known else None,
+            final=self._whole(final) if final and known else None,
             columns=columns,
             attributes={"demo": name} | attributes | ({"leaves": single} if single else {}),
         )
+
+    def _whole(self, leaves: Mapping[str, Any]) -> dict[str, Any]:
+        """The leaves, an observation that was written as `flat` called as it was."""
+        names = {name: whole for whole, name in FLAT.items()} if self.flat else {}
+        return {names.get(name, name): values for name, values in leaves.items()}
 
     def _values(self, demo: Any, key: str, node: Any, length: int) -> NpArray:
         where = f"`{key}` of `{demo.name.strip('/')}` in {self.path}"

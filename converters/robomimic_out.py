@@ -14,11 +14,10 @@ from .json_arrays import from_json
 from .left_out import left_out
 from .readback import compare
 from .recorded import Recorded
-from .robomimic import LEAVES, MASK, NAME, OURS, UNKNOWN, read
+from .robomimic import FLAT, LEAVES, MASK, NAME, OURS, UNKNOWN, read
 from .standard import Standard, below, is_needed, key_of, standard
 
 OPTIONS = ("env_args",)
-FLAT = "observation/flat"  # robomimic's name for an observation without parts
 _KEYS = {leaf: key for key, leaf in LEAVES.items()}
 _TOPS = {"observation": "obs", "next_observation": "next_obs"}
 _GYM = 2  # robomimic's number for Gym's environments
@@ -67,6 +66,8 @@ def write(
         for key, value in (made | kept if env_args is None else kept | made).items():
             data.attrs[key] = from_json(value)[()] if isinstance(value, dict) else value
         data.attrs["total"] = out.num_steps
+        if set(FLAT) & set(names):
+            data.attrs[OURS] = json.dumps({"flat": True})
         for mask, members in masks.items():
             file.create_dataset(f"mask/{mask}", data=np.array(members, "S"))
     keep = any(below(name, "next_observation") for name in out.example)
@@ -75,15 +76,14 @@ def write(
     return [*_notes(out), *left_out(contents, source)]
 
 
-def _names(out: Standard) -> dict[str, str]:
-    """The leaves' names as our reader gives them; `truncated` has no place, nor have texts."""
+def _names(out: Standard) -> list[str]:
+    """The leaves that are written; `truncated` has no place, nor have texts."""
     odd = _odd(out)
     needed = [name for name in odd if is_needed(name)]
     if needed:
         dtype = out.example[needed[0]].dtype
         raise ValueError(f"robomimic's files hold numbers; the leaf {needed[0]!r} is {dtype}. Cast it first.")
-    flat = {"observation": FLAT, "next_observation": "next_observation/flat"}
-    return {name: flat.get(name, name) for name in out.example if name not in {"truncated", *odd}}
+    return [name for name in out.example if name not in {"truncated", *odd}]
 
 
 def _odd(out: Standard) -> list[str]:
@@ -99,15 +99,15 @@ def _demos(out: Standard) -> list[str]:
     return own if ordered else [f"demo_{row}" for row in range(len(out))]
 
 
-def _meant(out: Standard, names: Mapping[str, str], demos: Sequence[str]) -> Iterator[Recorded]:
+def _meant(out: Standard, names: Sequence[str], demos: Sequence[str]) -> Iterator[Recorded]:
     keep = any(below(name, "next_observation") for name in out.example)
     for number, episode in enumerate(out.episodes()):
         final = None
         if not keep and len(episode.steps["action"]) and _complete(out, episode.final):
-            final = {names[n]: row for n, row in (episode.final or {}).items() if below(n, "observation")}
+            final = {n: row for n, row in (episode.final or {}).items() if below(n, "observation")}
         yield replace(
             episode,
-            steps={names[name]: values for name, values in episode.steps.items() if name in names},
+            steps={name: episode.steps[name] for name in names},
             terminated=episode.terminated and len(episode.steps["action"]) > 0,
             truncated=not (episode.terminated and len(episode.steps["action"])),
             final=final,
@@ -120,22 +120,22 @@ def _complete(out: Standard, final: Mapping[str, NpArray] | None) -> bool:
     return final is not None and bool(observed) and all(name in final for name in observed)
 
 
-def _write(demo: Any, episode: Recorded, out: Standard, names: Mapping[str, str]) -> None:
+def _write(demo: Any, episode: Recorded, out: Standard, names: Sequence[str]) -> None:
     keys = out.contents.card.get("provenance", {}).get("source", {}).get("keys", {})
     dones = keys.get("dones", {}).get("dtype", "<i8")
     length = len(episode.steps["action"])
     demo.attrs["num_samples"] = length
     some = any(below(name, "observation") for name in out.finals)
-    for name, leaf in names.items():
+    for name in names:
         values = episode.steps[name]
         if name == "terminated":
             values = values.astype(np.dtype(dones))
-        key = _key(leaf)
-        demo.create_dataset(key, data=values)
+        demo.create_dataset(_key(name), data=values)
         if below(name, "observation") and some and not any(below(n, "next_observation") for n in out.example):
-            row = (episode.final or {})[name] if _complete(out, episode.final) else values[-1:]
-            row = np.asarray(row, values.dtype).reshape(-1, *values.shape[1:])
-            demo.create_dataset(_key(f"next_{leaf}"), data=np.concatenate([values[1:], row[:length]]))
+            row = values[-1:]
+            if _complete(out, episode.final):
+                row = np.asarray((episode.final or {})[name], values.dtype)[None]
+            demo.create_dataset(_key(f"next_{name}"), data=np.concatenate([values[1:], row[:length]]))
     if some and not _complete(out, episode.final):
         demo.attrs[UNKNOWN] = True
     rest: dict[str, Any] = {}
@@ -154,7 +154,7 @@ def _write(demo: Any, episode: Recorded, out: Standard, names: Mapping[str, str]
 def _key(leaf: str) -> str:
     if leaf in _KEYS:
         return _KEYS[leaf]
-    top, slash, rest = leaf.partition("/")
+    top, slash, rest = FLAT.get(leaf, leaf).partition("/")
     return f"{_TOPS.get(top, key_of(top))}{slash}{key_of(rest)}"
 
 
@@ -181,6 +181,7 @@ def _is_mask(column: str) -> bool:
 
 def _notes(out: Standard) -> list[str]:
     table = out.contents.episodes
+    empty = int((table["length"] == 0).sum())
     both = int((table["truncated"] & table["terminated"]).sum())
     cut = int((~table["truncated"] & ~table["terminated"]).sum())
     observed = [name for name in out.example if below(name, "observation")]
@@ -199,6 +200,7 @@ def _notes(out: Standard) -> list[str]:
             unknown,
             f"Of {unknown} episodes it is not known what the last action led to; `next_obs` says nothing.",
         ),
+        (empty, f"Of {empty} episodes without steps neither the ends nor the final rows are written."),
         (others, f"The final rows of {others} are left out."),
         (columns, f"The columns {columns} of the episode table are not written."),
     ]

@@ -3,6 +3,7 @@
 Steps stand as TorchRL's TED has them: what an action led to, and why the episode ended, is under `next`.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from .outgoing import Outgoing, outgoing
 from .readback import compare
 from .recorded import Recorded
 from .tensordict_out import Column, write_tensor, write_tree
-from .torchrl_plan import FLAGS, NEXT
+from .torchrl_plan import FLAGS, NEXT, NUMBERS
 
 OPTIONS = ("buffer",)
 TRAJECTORIES = "collector/traj_ids"
@@ -89,15 +90,30 @@ def write(
 
 def _plan(out: Outgoing) -> Plan:
     names = out.schema.names
-    kept = tuple(name for name in names if out.leaf(name)[0].name in _TENSORS and name not in FLAGS[1:])
+    cut = ~(out.table["terminated"] | out.table["truncated"])[:-1]
+    kept = tuple(
+        name
+        for name in names
+        if out.leaf(name)[0].name in _TENSORS and name not in FLAGS[1:] and not _misleads(out, name, cut)
+    )
     if not kept:
         raise ValueError(f"`contents` must have a leaf that a tensor can hold: it has {list(names)}.")
     following = tuple(
         name for name in kept if name in out.schema.finals or name.split("/", maxsplit=1)[0] in OBSERVATIONS
     )
-    cut = ~(out.table["terminated"] | out.table["truncated"])
     left = tuple(name for name in names if name not in kept and name not in FLAGS[1:])
-    return Plan(kept, following, left, numbered=bool(cut[:-1].any()) and TRAJECTORIES not in kept)
+    told = any(name in kept and out.leaf(name)[0].kind in "iu" for name in NUMBERS)
+    return Plan(kept, following, left, numbered=bool(cut.any()) and not told)
+
+
+def _misleads(out: Outgoing, name: str, cut: NpArray) -> bool:
+    """Whether a leaf that TorchRL takes for trajectories' numbers parts the steps otherwise than they are."""
+    if name not in NUMBERS or out.leaf(name)[0].kind not in "iu":
+        return False
+    filled = [rows.reshape(len(rows), -1) for _, rows in out.rows(name)]
+    within = any((rows[1:] != rows[:-1]).any() for rows in filled)
+    joined = [not (one[-1] != other[0]).any() for one, other in itertools.pairwise(filled)]
+    return within or bool((np.array(joined, np.bool_) & cut).any())
 
 
 def _columns(out: Outgoing, plan: Plan) -> list[Column]:
@@ -232,7 +248,9 @@ def _has_zero_finals(out: Outgoing, plan: Plan) -> bool:
 
 def _notes(whole: Outgoing, out: Outgoing, plan: Plan) -> list[str]:
     notes = [
-        f"The leaf `{name}` is {out.leaf(name)[0]}, which no tensor holds, and is left out."
+        f"The leaf `{name}` numbers trajectories that are not the episodes, and is left out."
+        if name in NUMBERS and out.leaf(name)[0].name in _TENSORS
+        else f"The leaf `{name}` is {out.leaf(name)[0]}, which no tensor holds, and is left out."
         for name in plan.left
     ]
     empty = len(whole.table) - len(out.table)

@@ -17,6 +17,7 @@ Keys = tuple[str, ...]
 NEXT = "next"
 FLAGS = ("done", "terminated", "truncated")
 _TRAJECTORIES: tuple[Keys, ...] = (("collector", "traj_ids"), ("traj_ids",), ("episode",))
+NUMBERS = tuple("/".join(keys) for keys in _TRAJECTORIES)  # the leaves that they become
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,12 @@ TRAITS = (
     Trait("truncated", BASE, Back.flags, BASE.ends(*[TERMINATED] * 3)),
     Trait("both at once", BASE.ends((True, True), TRUNCATED, TRUNCATED), Back.flags),
     Trait("neither: an episode that was cut", BASE.ends(TRUNCATED, NONE, TRUNCATED), Back.flags),
-    Trait("episode without steps", replace(BASE, episodes=EMPTY), Back.lengths),
+    Trait(
+        "episode without steps",
+        replace(BASE, episodes=EMPTY),
+        lambda b: b.lengths() and b.flags() and b.finals("observation"),
+        changed=Back.lengths,
+    ),
     Trait("episode that still runs", replace(BASE, running=2), lambda b: sum(map(length, b.after)) == 11),
     Trait("several streams", replace(BASE, streams=3), lambda b: "stream" in b.source.columns, NO_FINALS),
     leaf("reward", "reward", F32, beside=without("reward")),
