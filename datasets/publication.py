@@ -39,12 +39,14 @@ class Terms:
     Attributes:
       pack: write the vault anew for reading, if it is not packed; else its files are taken as they are.
       table: put `episodes.parquet` beside it.
+      page: put the static page beside it.
       allow: fields that may hold what looks like a secret or a private path.
       overwrite: take the place of what is no older publication of the same dataset.
     """
 
     pack: bool = True
     table: bool = True
+    page: bool = True
     allow: Sequence[str] = ()
     overwrite: bool = False
 

@@ -24,6 +24,7 @@ def publish(
     *,
     pack: bool = True,
     table: bool = True,
+    page: bool = True,
     tag: str | None = None,
     parent: str | None = None,
     allow: Sequence[str] = (),
@@ -32,7 +33,7 @@ def publish(
     storage: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Publication:
-    """Publishes a vault: packed, with a README, a table of its episodes, and a manifest of all files.
+    """Publishes a vault: packed, with a README, a page, a table of its episodes, and a manifest.
 
     Whenever the call ends, killed too, whoever looks finds what stood there before or all that is new.
     Calling it again sends only what is not there. The same vault is the same bytes everywhere.
@@ -42,6 +43,7 @@ def publish(
       destination: a folder, or a URL: `s3://bucket/place`, `gs://bucket/place`, `hf://user/name`.
       pack: write the vault anew for reading, where it is not packed. False: its files as they are.
       table: put `episodes.parquet` beside it; needs pyarrow.
+      page: put `index.html` beside it, which shows the vault to whoever opens it on a web server.
       tag: a name for this publication, by which it can be fetched for ever; not in a folder.
       parent: the publication that this one follows: its number, or the Hub's commit. Another one that stands
         there by now is not replaced.
@@ -87,6 +89,7 @@ def publish(
                 destination,
                 pack=pack,
                 table=table,
+                page=page,
                 tag=tag,
                 parent=parent,
                 allow=allow,
@@ -99,7 +102,7 @@ def publish(
     if address.pin is not None:
         raise ValueError(f"`destination` must name no revision: got '@{address.pin}'. Use `tag` to name one.")
     check_publishable(vault, card_of(vault), allow)
-    terms, tell = Terms(pack, table, tuple(allow), overwrite), progress or silence
+    terms, tell = Terms(pack, table, page, tuple(allow), overwrite), progress or silence
     room = None if work is None else Path(work)
     if address.scheme == "hf":
         hub = Hub(address, storage)

@@ -38,6 +38,9 @@ def publish(
     table: Annotated[
         bool, typer.Option("--table/--no-table", help="Put episodes.parquet beside it, or not.")
     ] = True,
+    page: Annotated[
+        bool, typer.Option("--page/--no-page", help="Put the page index.html beside it, or not.")
+    ] = True,
     allow: Annotated[
         list[str] | None,
         typer.Option(metavar="FIELD", help="Field that may hold what looks secret; may be repeated."),
@@ -47,7 +50,7 @@ def publish(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Publishes a vault: packed, with its README, a table of its episodes, and hashes of all files.
+    """Publishes a vault: packed, with a README, a page, a table of episodes, and hashes of all files.
 
     Its card must name id, licence and citation, and nothing in it may look like a secret. Whoever looks at
     DEST meanwhile, or after a kill, finds what was there before or all of the new one.
@@ -64,6 +67,7 @@ def publish(
             destination,
             pack=not as_it_is,
             table=table,
+            page=page,
             tag=tag,
             parent=parent,
             storage=storage_of(destination) or ({"private": True} if private else None),

@@ -4,7 +4,7 @@
 # zarr.json steps/ final/ episodes/ attached/    the vault, packed
 # README.md                                      its card, with the header that the Hub reads
 # episodes.parquet                               the episode table
-# index.html …                                   the page
+# index.html                                     the page
 # manifest.json                                  path, size and SHA-256 of all of these
 ```
 The same vault gives the same bytes, so a publication that was interrupted finds again what it had sent.
@@ -28,6 +28,8 @@ from .episode_sheet import FILE as SHEET
 from .episode_sheet import episode_parquet
 from .leaks import attributes_of, check_no_leaks
 from .manifest import Manifest
+from .pages import FILE as PAGE
+from .pages import write_page
 from .publication import Progress, Terms
 from .readme import readme
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from ..vault import Vault, View
 
 README = "README.md"
-OWN = (README, SHEET)  # what is made anew for each publication
+OWN = (README, SHEET, PAGE)  # what is made anew for each publication
 
 # What of a vault's folder is published: the vault itself. Resume points, logs and stray files are not.
 _VAULT = ("zarr.json", "steps", "final", "episodes", "attached", "parts")
@@ -93,6 +95,8 @@ def stage(folder: Path, vault: "Vault | View", terms: Terms, progress: Progress,
             write_new(folder / SHEET, episode_parquet(staged.episodes))
         text = readme(staged, table=SHEET if terms.table else None)
     write_new(folder / README, text.encode())
+    if terms.page:
+        write_page(folder)
     progress("Hashing", 0, None)
     files = write_manifest(folder, facts=facts)["files"]
     wrong = [f["path"] for f in files if (hashes or {}).get(f["path"], f["sha256"]) != f["sha256"]]

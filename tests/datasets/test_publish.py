@@ -23,7 +23,7 @@ def vault(tmp_path):
 
 
 def test_a_publication_is_the_vault_and_what_tells_of_it(vault, tmp_path):
-    """It is packed, with README, table and manifest; it verifies, and holds every step."""
+    """It is packed, with README, page, table and manifest; it verifies, and holds every step."""
     done = publish(vault, tmp_path / "out")
     same_steps(vault, tmp_path / "out")
     with Vault.open(tmp_path / "out") as published:
@@ -31,7 +31,9 @@ def test_a_publication_is_the_vault_and_what_tells_of_it(vault, tmp_path):
         assert published.verify().problems == []
         assert published.card == CARD
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
-    assert {"README.md", "episodes.parquet", "zarr.json"} <= {file["path"] for file in manifest["files"]}
+    assert {"README.md", "index.html", "episodes.parquet", "zarr.json"} <= {
+        file["path"] for file in manifest["files"]
+    }
     assert (manifest["dataset_id"], manifest["steps"], manifest["episodes"]) == ("toy/walk-v0", 170, 4)
     assert (done.dataset_id, done.version, done.sent) == ("toy/walk-v0", None, done.size)
     assert done.files == len(files_of(tmp_path / "out"))
