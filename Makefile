@@ -48,7 +48,7 @@ flashbax: .venv/.test
 # versions apart, so there are three environments, and what would pin too much is installed without what it asks for.
 PEERS ?= .venv/peers
 GROUPS := offline torch tfds
-offline := minari==0.5.4 ogbench==1.2.2 gym==0.26.2 tqdm
+offline := minari==0.5.4 ogbench==1.2.2 gym==0.26.2 tqdm matplotlib
 offline_bare := d4rl==1.1 dsrl==0.1.0
 torch := torch==2.13.0 torchvision==0.28.0 torchrl==0.14.1 minari==0.5.4 gym==0.26.2 scikit-learn structlog \
   colorama dataclasses-json click psutil termcolor tensorboardX imageio tqdm egl_probe

@@ -1,5 +1,8 @@
 """Where Minari errs we do not. Needs Minari and Gymnasium (`make peers`)."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,17 @@ def made(form: str, *episodes: dict[str, Any], space: Any = None, **options: Any
 LONG = 140_000
 
 
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """So many threads for PyArrow."""
+    import pyarrow as pa
+
+    before = pa.cpu_count()
+    pa.set_cpu_count(count)
+    yield
+    pa.set_cpu_count(before)
+
+
 def long_dataset(form: str) -> Any:
     """Episodes of 140,000 and of 5 steps, each observation its number."""
     rows = [np.arange(n + 1, dtype=np.float32)[:, None] for n in (LONG, 5)]
@@ -56,12 +70,8 @@ def long_dataset(form: str) -> Any:
 @pytest.mark.parametrize("form", ["arrow", "parquet"])
 def test_a_long_episode_is_whole(tmp_path: Path, root: Path, form: str):
     """Minari takes the first batch of a file for the episode, and the second batch for the next episode."""
-    import pyarrow as pa
-
-    threads = pa.cpu_count()
-    pa.set_cpu_count(1)  # with more Minari may write rows in another order: the next test
-    dataset = long_dataset(form)
-    pa.set_cpu_count(threads)
+    with threads(1):  # with more Minari may write rows in another order: the next test
+        dataset = long_dataset(form)
     found = [len(episode.rewards) for episode in dataset.iterate_episodes()]
     assert found[0] < LONG
     assert found[1] > 5
@@ -74,21 +84,15 @@ def test_a_long_episode_is_whole(tmp_path: Path, root: Path, form: str):
 @pytest.mark.parametrize("form", ["arrow", "parquet"])
 def test_steps_out_of_order_are_refused(tmp_path: Path, root: Path, form: str):
     """Minari writes the batches of a long episode in any order; which came first is lost."""
-    import shutil
-
-    import pyarrow as pa
-
-    threads = pa.cpu_count()
-    pa.set_cpu_count(4)
     path = root / "toys/made-v0"
-    for _ in range(100):
-        shutil.rmtree(path, ignore_errors=True)
-        long_dataset(form)
-        if not in_order(path / "data" / "0" / f"part-0.{form}"):
-            break
-    else:
-        pytest.fail("a hundred times Minari kept the order")
-    pa.set_cpu_count(threads)
+    with threads(4):
+        for _ in range(100):
+            shutil.rmtree(path, ignore_errors=True)
+            long_dataset(form)
+            if not in_order(path / "data" / "0" / f"part-0.{form}"):
+                break
+        else:
+            pytest.fail("a hundred times Minari kept the order")
     with pytest.raises(FormatError, match=r"data/0/part-0\.\w+ are out of order"):
         convert(path, tmp_path / "v")
     assert not (tmp_path / "v").exists()
