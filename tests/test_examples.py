@@ -3,6 +3,7 @@
 `examples/resume.py` is run, and killed, in tests/vault/test_killed_run.py.
 """
 
+import re
 import runpy
 from pathlib import Path
 
@@ -36,6 +37,16 @@ def example(tmp_path, monkeypatch, capfd):
 def test_cartpole(example):
     """Training on CartPole runs, and says what each seed reached."""
     assert example("cartpole.py", "--quick").count("±") == 1
+
+
+def test_a_training_loop_carries_one_ring(monkeypatch):
+    """XLA fuses no write of a step into the gathers of what is learned from, or it would copy the ring."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    from cartpole import train
+
+    program = train.lower(jax.random.key(0), 1).compile().as_text()
+    assert "[16,4000]" in program
+    assert not re.search(r"\[16,4000\S* copy\(%get-tuple-element", program)
 
 
 def test_offline(example, strongbax):
