@@ -24,6 +24,7 @@ import test_hf_dt
 import test_lerobot
 import test_neorl
 import test_ogbench
+import test_rl_unplugged
 import test_small_npz
 import test_torchrl
 from pyarrow import ipc
@@ -298,6 +299,27 @@ def dqn() -> dict[str, Any]:
     return test_dqn_replay.added(test_dqn_replay.episodes((9, 1, 20)))
 
 
+def unplugged() -> list[dict[str, Any]]:
+    """Episodes of DeepMind's control suite."""
+    rng = np.random.default_rng(8)
+    return [
+        {
+            "observation/position": rng.normal(size=rows * 3).astype(np.float32),
+            "action": rng.normal(size=rows * 2).astype(np.float32),
+            "reward": rng.normal(size=rows).astype(np.float32),
+            "discount": np.ones(rows, np.float32),
+            "step_type": test_rl_unplugged.types(rows),
+            "episode_id": np.array([rows]),
+        }
+        for rows in (4, 3, 5)
+    ]
+
+
+def save_unplugged(folder: Path, records: list[dict[str, Any]]) -> Path:
+    test_rl_unplugged.save(folder / "toy" / "train-00000-of-00001", records)
+    return folder / "toy"
+
+
 def save_torchrl(folder: Path, rows: dict[str, Any]) -> Path:
     path = test_torchrl.save(folder / "toy", {k: v for k, v in rows.items() if k != ABSENT}, (11,))
     if ABSENT in rows:
@@ -397,6 +419,19 @@ EXAMPLES = {
         within(0, with_nan("steps/reward")),
         "toy-train.*",
         damage=flip_record(1),
+    ),
+    "rl_unplugged": Example(
+        "rl_unplugged",
+        unplugged,
+        save_unplugged,
+        (within(1, without("reward")), r"Record 1 of .*train-00000-of-00001: .*`?reward"),
+        (
+            within(1, shorter("observation/position")),
+            r"Record 1 of .*train-00000-of-00001: `observation/position`",
+        ),
+        within(0, with_nan("reward")),
+        "train-*",
+        damage=flip,
     ),
     "lerobot": Example(
         "lerobot",
