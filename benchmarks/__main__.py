@@ -9,6 +9,7 @@ from rich.console import Console
 
 from . import (
     buffers,
+    converting,
     disk,
     endurance,
     episode_windows,
@@ -41,6 +42,7 @@ FAMILIES: dict[str, tuple[Measure, ...]] = {
     "calls": (outside_jit.measure,),
     "growth": (growth.measure,),
     "writers": (writers.measure,),
+    "converters": (converting.measure,),
 }
 _ALL = [family for family in FAMILIES if family != "prioritised"]  # which `buffers` has within it
 
