@@ -111,7 +111,7 @@ export class Chart {
       // All points where there are few of them; the final row always.
       filter: (_plot, _series, show) => (show && few ? null : this.look.final ? [longest - 1] : []),
     };
-    return { stroke, width: 1.5, paths, points, show: !this.hidden.has(n), scale: line.right ? "right" : "y", spanGaps: false };
+    return { stroke, width: 1.5, paths, points, show: !this.hidden.has(n), scale: line.right ? "right" : "y", spanGaps: false, pxAlign: 0 };
   }
 
   private listen(plot: uPlot): void {

@@ -62,7 +62,7 @@ export class Grid {
   /** Marks the row of an episode and brings it into sight. */
   setActive(id: number, scroll: boolean): void {
     this.active = id;
-    if (scroll) this.reveal(this.rows.indexOf(id));
+    if (scroll) this.reveal(this.rows.indexOf(id), true);
     this.draw();
   }
 
@@ -150,12 +150,13 @@ export class Grid {
     this.onopen(this.rows[place]!, event.key === "Enter");
   }
 
-  private reveal(place: number): void {
+  /** Scrolls as far as need be for a row to be seen; to the upper third where it is to be found. */
+  private reveal(place: number, found = false): void {
     if (place < 0) return;
     const first = this.first;
     const seen = this.room / ROW;
     if (place >= first && place + 1 <= first + seen) return;
-    const wanted = place < first ? place : place + 1 - seen;
+    const wanted = found ? Math.max(0, place - seen / 3) : place < first ? place : place + 1 - seen;
     const real = this.rows.length * ROW;
     const most = Math.min(real, TALLEST) - this.room;
     this.body.scrollTop = real > this.room ? (wanted * ROW * most) / (real - this.room) : 0;
