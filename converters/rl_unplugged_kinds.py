@@ -28,6 +28,7 @@ class Kind:
       names: the leaves of its keys, where they are not the keys themselves.
       late: leaves whose row `t + 1` belongs to step `t`: what stands in row 0 is of no step.
       final: the last row holds what the last action led to, and is no step.
+      swapped: its pictures were encoded with red and blue the other way round, as OpenCV has them.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Kind:
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     late: frozenset[str] = frozenset()
     final: bool = False
+    swapped: bool = False
 
     def leaf(self, key: str) -> str:
         """Names the leaf of a key.
@@ -77,6 +79,7 @@ KINDS = (
             "discounts": "discount",
             "discounted_rewards": "discounted_reward",
         },
+        swapped=True,
     ),
     Kind(
         "real-world RL",

@@ -188,7 +188,7 @@ def _rows(plan: Plan, key: str, leaf: str, values: Values, length: int, *, pictu
         if not pictures:
             return np.ones(length, np.uint8)
         if len(values) == length and all(is_picture(one) for one in values):
-            decoded = [pixels_of(one) for one in values]
+            decoded = [pixels_of(one)[..., :: -1 if plan.kind.swapped else 1] for one in values]
             if len({one.shape for one in decoded}) > 1:
                 raise FormatError(f"the pictures of `{key}` have different sizes")
             return np.stack(decoded)

@@ -246,13 +246,13 @@ def test_sequences(tmp_path: Path):
 
 
 def test_lab_and_bsuite(tmp_path: Path):
-    """Pieces of episodes are steps throughout; observations of two axes get their shape by an option."""
+    """Pieces of episodes are steps throughout; red and blue are put right; an option gives shapes."""
     pixels = RNG.integers(0, 256, (3, 2, 4, 3), np.uint8)
     lab = {
         "episode_id": one(1),
         "start_idx": one(300),
         "episode_return": one(0.5, np.float32),
-        "observations_pixels": [png_bytes(each) for each in pixels],
+        "observations_pixels": [png_bytes(each[..., ::-1]) for each in pixels],  # as OpenCV wrote them
         "observations_reward": f32(3),
         "observations_action": f32(3 * 15),
         "actions": np.arange(3),
