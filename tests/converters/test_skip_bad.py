@@ -15,10 +15,12 @@ import spoilt_files
 import test_dqn_replay
 import test_lerobot
 import test_ogbench
+from resume_files import files
 from spoilt_files import EXAMPLES, flip, within, without
-from strongbax.converters import convert
+from strongbax.converters import convert, share, skipping
 from strongbax.converters.bad import Bad
 from strongbax.converters.tfrecord import write_records
+from strongbax.vault import block
 from strongbax.vault.errors import FormatError
 from strongbax.vault.vault import Vault
 
@@ -204,6 +206,35 @@ def test_what_most_are_like_is_kept(tmp_path: Path):
     report, found = converted(src)
     assert [(one["unit"], one["count"]) for one in report.skipped] == [(0, 1)]
     assert [episode.attributes["demo"] for episode in found] == ["demo_2", "demo_10"]
+
+
+def test_workers_and_a_stop_leave_out_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """In two processes, and after a stop, the vault is the same; what is bad is sought once."""
+    monkeypatch.setattr(block, "BLOCK_BYTES", 4096)
+    ends = tuple(range(99, 1600, 100))
+    src = d4rl_files.write(tmp_path / "toy.hdf5", d4rl_files.columns(1600, terminals=ends, timeouts=()))
+    spoilt_files.flip_chunk("observations")(src)
+    small = {"skip_bad": True, "share_bytes": 8 << 10}
+    report = convert(src, tmp_path / "one", **small)
+    assert (report.num_episodes, [(one["unit"], one["count"]) for one in report.skipped]) == (15, [(8, 1)])
+    side_by_side = convert(src, tmp_path / "two", workers=2, **small)
+    assert files(tmp_path / "two") == files(tmp_path / "one")
+    assert side_by_side.skipped == report.skipped
+    write, sought = share._write, []
+
+    def stopping(job: Any, number: int, *rest: Any) -> Any:
+        if number == 3:
+            raise KeyboardInterrupt
+        return write(job, number, *rest)
+
+    monkeypatch.setattr(share, "_write", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        convert(src, tmp_path / "three", **small)
+    monkeypatch.setattr(share, "_write", write)
+    monkeypatch.setattr(skipping, "probe", lambda *arguments: sought.append(arguments))
+    assert convert(src, tmp_path / "three", **small).skipped == report.skipped
+    assert not sought
+    assert files(tmp_path / "three") == files(tmp_path / "one")
 
 
 def test_the_command_line_tells_and_ends_with_1(tmp_path: Path, strongbax: Any):
