@@ -1,11 +1,12 @@
 """The command line's door: a command reads its arguments, calls the library, shows the answer.
 
 Exit codes: 0 all is well; 1 `verify` found a problem, `repair` or `convert --skip-bad` could not keep
-everything, `describe --check` found something missing; 2 it could not be done, said in one line; 130
-Ctrl-C; 141 the reader of the output left.
+everything, `describe --check` found something missing; 2 it could not be done, said in one line; 70 a
+fault of ours; 130 Ctrl-C; 141 the reader of the output left.
 """
 
 import sys
+import traceback
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +29,7 @@ from .datasets.arguments import Json
 from .datasets.command_group import CommandGroup
 
 BAD_INPUT = 2
+FAULT = 70  # sysexits.h: an internal error
 
 app = typer.Typer(
     name="strongbax",
@@ -64,7 +66,8 @@ def main(arguments: list[str] | None = None) -> None:
         from .vault.errors import StrongbaxError
 
         if not isinstance(error, StrongbaxError | ValueError | OSError):
-            raise
+            traceback.print_exception(error)
+            raise SystemExit(FAULT) from error
         console.print_error(console.explain(error))
         raise SystemExit(BAD_INPUT) from None
 

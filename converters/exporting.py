@@ -6,7 +6,7 @@
 What a format cannot hold is said before, in the report's notes; what it can hold arrives bit for bit.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from . import (
     torchrl_out,
 )
 from .aside import aside, put_in_place
+from .options import check_options
 
 Progress = Callable[[int, int], None]
 
@@ -130,7 +131,7 @@ def export(
     """
     dst = Path(dst).expanduser()
     writer = find_writer(format)
-    _check_options(writer, options)
+    check_options(writer.name, writer.write, writer.options, options)
     if dst.exists():
         raise AlreadyExistsError(f"`dst` must be free: something stands at {dst}. Choose another path.")
     with aside(dst) as path:
@@ -149,14 +150,6 @@ def find_writer(name: str) -> Writer:
     if found is None:
         raise ValueError(f"`format` must be one of {[writer.name for writer in WRITERS]}: got {name!r}.")
     return found
-
-
-def _check_options(writer: Writer, options: Mapping[str, Any]) -> None:
-    unknown = [name for name in options if name not in writer.options]
-    if unknown:
-        raise ValueError(
-            f"`{unknown[0]}` is no option of the format {writer.name}; it has {list(writer.options)}."
-        )
 
 
 def _silence(done: int, total: int) -> None:

@@ -21,6 +21,7 @@ from ..vault.schema import Schema
 from ..vault.share import Share, Span
 from .bad import Bad
 from .formats import Format, find_format
+from .options import check_options
 from .order import Order, fingerprint, orders, save, work_of
 from .provenance import Origin, inspect, origin_of
 from .skipping import readable, without
@@ -118,7 +119,7 @@ def order_of(
     if share_bytes < 1:
         raise ValueError(f"`share_bytes` must be a number of bytes: got {share_bytes}.")
     form = find_format(format, src)
-    _check_options(form, options)
+    check_options(form.name, form.read, form.options, options)
     given = json.loads(json.dumps(dict(options), default=str))
     files = fingerprint(src)
     wanted = Order(files, 0, "", form.name, given, given, (), skip_bad, share_bytes)
@@ -203,12 +204,3 @@ def _rows_at_a_time(source: Source, block_steps: int) -> int:
     """Whole blocks of the vault, so that each is written once."""
     step_bytes = sum(leaf.nbytes for leaf in source.example.values())
     return max(1, BLOCK_BYTES // (step_bytes * block_steps)) * block_steps
-
-
-def _check_options(form: Format, options: Mapping[str, Any]) -> None:
-    for name in options:
-        if name not in form.options:
-            raise ValueError(
-                f"`{name}` is no option of the format {form.name}; "
-                f"it has {', '.join(f'`{known}`' for known in form.options)}."
-            )

@@ -21,7 +21,7 @@ SHOWN_ITEMS = 6  # of an array in a table; JSON has all
 
 # How the library's messages name what is an option of the command line: `horizon=0` is --horizon 0.
 _ARGUMENT = re.compile(r"\b(format|horizon|overwrite)=(\w*)")
-_OPTION = re.compile(r"`(format|horizon|overwrite|codec|fractions|offline|mirrors)`")
+_OPTION = re.compile(r"`(format|horizon|overwrite|codec|fractions|offline|flush_every)`")
 _OTHERWISE = {
     "`entries()` lists all of them": "`strongbax list remote` lists all of them",
     "`dst` must": "DST must",
@@ -86,7 +86,8 @@ def explain(error: Exception) -> str:
     text = str(error)
     for ours, theirs in _OTHERWISE.items():
         text = text.replace(ours, theirs)
-    return _ARGUMENT.sub(_as_option, _OPTION.sub(r"`--\1`", text)) or type(error).__name__
+    text = _OPTION.sub(lambda option: f"`--{option[1].replace('_', '-')}`", text)
+    return _ARGUMENT.sub(_as_option, text) or type(error).__name__
 
 
 def _as_option(argument: re.Match[str]) -> str:

@@ -35,6 +35,7 @@ looks at a vault, the vault is named by its folder, by its URL, or by the id of 
 | 0 | all is well |
 | 1 | `verify` found a problem; `repair`, `convert --skip-bad` left out some; `describe --check` found a gap |
 | 2 | it could not be done: one line says why, and the mend |
+| 70 | a fault of ours, with its traceback: please report it |
 | 130 | Ctrl-C; what was committed stays, nothing half-made is left under a vault's name |
 | 141 | whoever read the output left early, as `head` does |
 
