@@ -38,7 +38,7 @@ heavy: .venv/.test .venv/.bench .venv/.ray
 
 # Vaults on a real object store; needs Debian's radosgw, ceph-mon, ceph-osd and ceph-common.
 ceph: .venv/.test
-	$(BIN)/python -m pytest -m heavy tests/vault/test_ceph.py
+	$(BIN)/python -m pytest -m heavy tests/vault/test_ceph.py tests/datasets/test_publish_ceph.py
 
 # Flashbax's own tests in full, unchanged, on our modules (an hour on one core), and its faults, which are not ours.
 flashbax: .venv/.test
