@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 XDIST ?= 2
 
-.PHONY: demo test page browser heavy ceph flashbax peers lint types bench docs format clean
+.PHONY: demo test page browser heavy ceph flashbax peers engines lint types bench docs format clean
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -66,6 +66,18 @@ $(PEERS)/%/.done: pyproject.toml
 
 peers: $(GROUPS:%=$(PEERS)/%/.done)
 	set -e; for group in $(GROUPS); do $(PEERS)/$$group/bin/python -m pytest -m heavy $(COMPARED); done
+
+# Conversions on Apache Beam and on Ray, in an environment of their own: Beam pins other versions than the tests do.
+ENGINES ?= .venv/engines
+
+$(ENGINES)/.done: pyproject.toml
+	$(PYTHON) -m venv $(ENGINES)
+	$(ENGINES)/bin/pip install -qq --upgrade pip
+	$(ENGINES)/bin/pip install -qq --editable ".[beam,ray]" pytest hypothesis
+	@touch $@
+
+engines: $(ENGINES)/.done
+	$(ENGINES)/bin/python -m pytest -m heavy tests/converters/test_engines.py
 
 lint: .venv/.lint
 	$(BIN)/ruff format --check .

@@ -103,7 +103,8 @@ def commit(job: Job, *, overwrite: bool = False, tally: Tally | None = None) -> 
     if tally is None:
         tally = _tally(job)
     shares = [share for number in range(job.num_shares) if (share := job.share(number)) is not None]
-    nan = sum(_nan_returns(ShareReader(job.vault, job.schema, share)) for share in shares)
+    readers = [ShareReader(job.vault, job.schema, share) for share in shares]
+    nan = sum(map(_nan_returns, readers)) if job.schema.roles.reward is not None else 0
     notes = job.order.notes + (
         (f"Returns of {nan} episodes are NaN: a reward is, and is kept.",) if nan else ()
     )

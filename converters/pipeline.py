@@ -106,13 +106,14 @@ def convert(
             check_free(dst, overwrite=overwrite)
             while True:
                 try:
-                    job = open_job(order, src, dst)
+                    job = _open(order, src, dst)
                     report = _convert(job, workers, engine, progress or _silence, overwrite=overwrite)
                     return replace(report, path=dst)
                 except Exception as error:  # noqa: BLE001 - an engine may wrap what its workers raise
                     order = _otherwise(order, dst, error)
-        except _HOPELESS:
-            shutil.rmtree(work_of(dst), ignore_errors=True)
+        except BaseException as error:
+            if isinstance(error, _HOPELESS) or not any(work_of(dst).glob("*/share-*.json")):
+                shutil.rmtree(work_of(dst), ignore_errors=True)
             raise
 
 
@@ -163,16 +164,22 @@ def _side_by_side(
 def _otherwise(order: Order, dst: Path, error: Exception) -> Order:
     """Returns the order that takes this one's place where the source is to be read otherwise.
 
-    An engine may wrap what its workers raise, so what they noted decides.
+    An engine may wrap what its workers raise, or make it anew, so what they noted decides.
     """
-    if isinstance(error, ReadAgain):
-        save(order.again(error), work_of(dst))
     after = newest(order, work_of(dst))
     if after.notes == order.notes:
         raise error
     _log.info("%s", after.notes[-1])
     forget(order, dst)
     return after
+
+
+def _open(order: Order, src: Path, dst: Path) -> Job:
+    try:
+        return open_job(order, src, dst)
+    except ReadAgain as again:
+        save(order.again(again), work_of(dst))
+        raise
 
 
 def _keep_only(order: Order, dst: Path) -> None:

@@ -29,3 +29,17 @@ def write(path: Path, steps: int = 1500, odd: int | None = None, seed: int = 0) 
 def files(folder: Path) -> dict[str, bytes]:
     """All files of a vault with their bytes."""
     return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+def spoil(path: Path, key: str, row: int) -> Path:
+    """Packs a key by gzip, 10 rows a chunk, and flips bits of the chunk that holds a row."""
+    with h5py.File(path, "a") as file:
+        values = file[key][()]
+        del file[key]
+        file.create_dataset(key, data=values, compression="gzip", chunks=(10, *values.shape[1:]))
+    with h5py.File(path) as file:
+        found = file[key].id.get_chunk_info(row // 10)
+    with path.open("r+b") as raw:
+        raw.seek(found.byte_offset + found.size // 2)
+        raw.write(bytes(8))
+    return path

@@ -10,6 +10,7 @@ import google_crc32c
 import numpy as np
 import pytest
 from d4rl_files import HORIZONS, columns, families, policy, write
+from resume_files import spoil
 from strongbax.converters import attached, commit, convert, job, share
 from strongbax.converters.d4rl_layout import LEAVES
 from strongbax.converters.job import Job
@@ -156,10 +157,8 @@ def test_progress_goes_through_every_step_twice(tmp_path: Path):
 @pytest.mark.usefixtures("small_blocks")
 def test_a_source_that_fails_leaves_nothing(tmp_path: Path):
     """A file that turns out bad half way leaves neither vault nor leftovers."""
-    made = columns()
-    made["rewards"][44] = np.nan
-    path = write(tmp_path / "file.hdf5", made)
-    with pytest.raises(FormatError, match="row 44 is nan"):
+    path = spoil(write(tmp_path / "file.hdf5", columns()), "rewards", 44)
+    with pytest.raises(FormatError, match=r"`rewards`.*cannot be read"):
         convert(path, tmp_path / "v")
     assert names(tmp_path) == ["file.hdf5"]
 
@@ -168,13 +167,11 @@ def test_what_stands_at_the_place_is_not_touched(tmp_path: Path):
     """A vault is replaced only when asked, and only by one that is complete; other things never."""
     good = write(tmp_path / "good.hdf5", columns())
     better = write(tmp_path / "better.hdf5", columns(60))
-    made = columns(70)
-    made["rewards"][69] = np.nan
-    bad = write(tmp_path / "bad.hdf5", made)
+    bad = spoil(write(tmp_path / "bad.hdf5", columns(70)), "rewards", 69)
     convert(good, tmp_path / "v")
     with pytest.raises(AlreadyExistsError, match=r"`dst` must be free.*overwrite=True"):
         convert(better, tmp_path / "v")
-    with pytest.raises(FormatError, match="row 69"):
+    with pytest.raises(FormatError, match="`rewards`"):
         convert(bad, tmp_path / "v", overwrite=True)
     with Vault.open(tmp_path / "v") as vault:
         assert vault.length == 50

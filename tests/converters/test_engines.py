@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from resume_files import files, write
+from resume_files import files, spoil, write
 from strongbax.converters import convert, convert_on_beam, convert_on_ray
 from strongbax.converters.share import write_share
 from strongbax.vault import block
@@ -76,12 +76,8 @@ def test_rays_cluster_of_two_nodes(source: Path, tmp_path: Path, monkeypatch: py
         )
         assert len(report.notes) == 1
         assert files(tmp_path / "v") == files(tmp_path / "alone")
-        bad = write(tmp_path / "bad.hdf5")
-        import h5py
-
-        with h5py.File(bad, "a") as file:
-            file["rewards"][1300] = float("nan")
-        with pytest.raises(FormatError, match="row 1300 is nan"):
+        bad = spoil(write(tmp_path / "bad.hdf5"), "rewards", 1300)
+        with pytest.raises(FormatError, match="`rewards`"):
             convert_on_ray(bad, tmp_path / "w", share_bytes=SHARE)
         assert not (tmp_path / ".w.converting").exists()
     finally:
