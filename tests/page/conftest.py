@@ -2,18 +2,16 @@
 
 import shutil
 import sys
-import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from strongbax.datasets.serving import make_server, url_of
 
 sys.path.append(str(Path(__file__).parent))  # what lies beside the tests is importable
 
+from page_serving import serving
 from page_vaults import write_many, write_plain, write_rich
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -88,20 +86,6 @@ def open_page(browser) -> Generator[Callable[..., Opened]]:
     yield go
     for context in contexts:
         context.close()
-
-
-@contextmanager
-def serving(path: Path) -> Generator[str]:
-    """Serves a vault as `strongbax view` does; gives the address."""
-    server = make_server(path)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield url_of(server)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import re
 import ml_dtypes
 import numpy as np
 import pytest
+from page_serving import serving
 from page_vaults import LENGTHS, rich_episodes
 
 pytestmark = pytest.mark.heavy
@@ -70,7 +71,6 @@ def test_series_are_the_vaults_numbers(open_page, rich_url, episode):
 @pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2", "bfloat16", "float16", "int4"])
 def test_every_bit_pattern_is_decoded(open_page, tmp_path, dtype):
     """Each value that a small dtype can have is shown as what it is."""
-    from conftest import serving
     from strongbax.vault import Vault
 
     kind = np.dtype(dtype if dtype == "float16" else getattr(ml_dtypes, dtype))
@@ -292,7 +292,6 @@ def test_addresses(open_page, rich_url):
 
 def test_long_episodes_are_shown_in_stretches(open_page, tmp_path):
     """Of an episode of 50,000 steps the stretch with the step is drawn, and the others are a click away."""
-    from conftest import serving
     from strongbax.vault import Vault
 
     with Vault.create(tmp_path / "long.vault", steps={"value": np.float32(0)}) as vault:

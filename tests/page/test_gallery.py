@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import serving
+from page_serving import serving
 
 pytestmark = pytest.mark.heavy
 

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from page_serving import serving
 from page_vaults import LENGTHS, rich_episodes
-from strongbax.datasets.pages import write_page
+from strongbax.datasets.pages import BUILT, write_page
 from strongbax.vault import Episode, Vault
+from strongbax.vault.pointer import Record
 
 pytestmark = pytest.mark.heavy
 
@@ -229,6 +231,16 @@ def test_a_file_says_how_to_open_it(open_page, published):
     page.wait_text("#notices", "strongbax view")
 
 
+def test_the_newest_publication(open_page, published, tmp_path):
+    """Named by the place of its publications in a bucket, the newest revision is shown."""
+    record = Record("toy/rich-v0", 3, "ab" * 16, "ab" * 32, files=9, size=9)
+    shutil.copytree(published / "sets" / "rich.vault", tmp_path / "walk" / "revisions" / record.revision)
+    (tmp_path / "walk" / "publication.json").write_bytes(record.encode())
+    (tmp_path / "index.html").write_bytes(BUILT.read_bytes())
+    with whole_files(tmp_path) as url:
+        check_shown(open_page(f"{url}/?vault=walk"))
+
+
 @pytest.fixture
 def damaged(published, tmp_path) -> Path:
     """A copy that a test may damage."""
@@ -242,7 +254,6 @@ def shard(folder: Path, array: str) -> Path:
 
 def test_a_missing_shard(open_page, damaged):
     """A shard that is not there is named where its leaf should be; the other leaves are shown."""
-    from conftest import serving
 
     shard(damaged, "steps/wide").unlink()
     with serving(damaged) as url:
@@ -254,7 +265,6 @@ def test_a_missing_shard(open_page, damaged):
 @pytest.mark.parametrize("leaf", ["wide", "observation", "reward"])
 def test_a_wrong_byte(open_page, damaged, leaf):
     """One flipped bit of a leaf is told, in whichever codec; wrong numbers are never drawn."""
-    from conftest import serving
 
     path = shard(damaged, f"steps/{leaf}")
     data = bytearray(path.read_bytes())
@@ -269,7 +279,6 @@ def test_a_wrong_byte(open_page, damaged, leaf):
 @pytest.mark.parametrize("leaf", ["wide", "pixels"])
 def test_a_short_shard(open_page, damaged, leaf):
     """A shard that lost its end is told."""
-    from conftest import serving
 
     path = shard(damaged, f"steps/{leaf}")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -303,7 +312,6 @@ def test_a_root_that_is_no_root(open_page, damaged, change, said):
 
 def test_a_missing_column(open_page, damaged):
     """Where the table itself cannot be read, the page says so and still shows the card."""
-    from conftest import serving
 
     shard(damaged, "episodes/length").unlink()
     with serving(damaged) as url:
@@ -315,7 +323,6 @@ def test_a_missing_column(open_page, damaged):
 
 def test_an_empty_vault(open_page, tmp_path):
     """A vault without an episode says that there is none."""
-    from conftest import serving
 
     Vault.create(tmp_path / "empty.vault", steps={"reward": np.float32(0)}).close()
     with serving(tmp_path / "empty.vault") as url:
@@ -327,7 +334,6 @@ def test_an_empty_vault(open_page, tmp_path):
 
 def test_a_vault_that_is_being_written(open_page, tmp_path):
     """`view` shows what is committed, and more of it when the page is loaded again."""
-    from conftest import serving
 
     steps = {"reward": np.ones(7, np.float32), "pixels": np.full((7, 8, 8, 3), 9, np.uint8)}
     step = {"reward": np.float32(0), "pixels": np.zeros((8, 8, 3), np.uint8)}

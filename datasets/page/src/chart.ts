@@ -46,6 +46,9 @@ export class Chart {
     this.chips = lines.map((line, n) => this.chip(line, n));
     this.element = el("div", { class: "chart" }, el("div", { class: "legend" }, ...this.chips), this.host);
     this.host.style.height = `${look.height}px`;
+    this.host.setAttribute("role", "img");
+    const drawn = lines.length === 1 ? "1 line" : `${lines.length} lines`;
+    this.host.setAttribute("aria-label", `${look.title} over steps ${look.start} to ${look.last}, ${drawn}`);
     this.observer = new ResizeObserver(() => this.fit());
     this.observer.observe(this.host);
     moment.listen(() => this.follow());

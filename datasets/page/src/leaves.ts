@@ -20,7 +20,7 @@ interface Look {
 
 /** Fills the section; what has to be read is read when it comes into sight. */
 export function showLeaves(host: HTMLElement, vault: Vault): void {
-  const columns = ["leaf", "role", "dtype", "shape", "codec", "min", "mean", "max", "values", ""];
+  const columns = ["leaf", "role", "dtype", "shape", "codec", "min", "mean", "max", "values", "taken of"];
   const head = el("tr", {}, ...columns.map((name) => el("th", { scope: "col", class: /min|mean|max/.test(name) && "number" }, name)));
   const rows = vault.leaves.map((leaf) => rowOf(vault, leaf));
   const table = el("table", { class: "leaves" }, el("thead", {}, head), el("tbody", {}, ...rows));

@@ -24,6 +24,14 @@ export class Files {
     return this.body(path, answer);
   }
 
+  /** Reads a file whole; undefined also where a bucket that nobody may list refuses what it does not have. */
+  async find(path: string): Promise<Uint8Array | undefined> {
+    const answer = await this.ask(path, { cache: "no-cache" });
+    if (answer.status === 403 || answer.status === 404 || answer.status === 410) return undefined;
+    await this.check(path, answer);
+    return this.body(path, answer);
+  }
+
   /** Reads a part of a file. */
   async readRange(path: string, range: Range, signal?: AbortSignal): Promise<Uint8Array> {
     const known = this.whole.get(path);

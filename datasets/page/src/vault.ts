@@ -83,12 +83,17 @@ export class Vault {
   /** Reads the root of the vault in a folder. */
   static async open(base: URL): Promise<Vault> {
     const files = new Files(base);
-    const bytes = await files.read("zarr.json");
-    if (!bytes) {
-      throw new Failure(`There is no vault at ${base.href}: it has no zarr.json.`, "This page belongs beside one.");
+    const bytes = await files.find("zarr.json");
+    if (bytes) {
+      const { root, documents } = parseRoot(bytes);
+      return new Vault(root.live ? new Files(new URL(root.live.base, base)) : files, root, documents, base);
     }
-    const { root, documents } = parseRoot(bytes);
-    return new Vault(root.live ? new Files(new URL(root.live.base, base)) : files, root, documents, base);
+    const newest = await revisionOf(files);
+    if (newest) return Vault.open(new URL(newest, base));
+    throw new Failure(
+      `There is no vault at ${base.href}: it has no zarr.json.`,
+      "This page belongs beside one; in a bucket everybody must be allowed to read it.",
+    );
   }
 
   /** Names of the columns of the episode table that are stored. */
@@ -178,6 +183,17 @@ export class Vault {
       kind,
       width: kind.as === "text" ? values : values * kind.group,
     };
+  }
+}
+
+/** Where the newest publication of a place in a bucket lies, if publications are what is there. */
+async function revisionOf(files: Files): Promise<string | undefined> {
+  const bytes = await files.find("publication.json");
+  try {
+    const { revision } = JSON.parse(new TextDecoder().decode(bytes)) as { revision: string };
+    return /^[0-9a-f]{32}$/.test(revision) ? `revisions/${revision}/` : undefined;
+  } catch {
+    return undefined;
   }
 }
 
