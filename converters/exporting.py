@@ -112,8 +112,8 @@ def export(
     Raises:
       AlreadyExistsError: if something stands at `dst`.
       ValueError: if `format` or an option is not known, or the vault has no leaf that the format must have.
-      CorruptionError: if what was written, read back, is not what the vault holds.
-      In every case nothing is left at `dst`.
+      CorruptionError: if what was written, read back, is not what the vault holds. In every case nothing is
+        left at `dst`.
 
     Example:
       >>> import h5py, numpy as np

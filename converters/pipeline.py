@@ -79,8 +79,7 @@ def convert(
       ConflictError: if the source was changed meanwhile.
       LockedError: if another process converts to `dst`.
       StorageError: if the disk refuses, or a worker died; what was done is kept.
-      ValueError: if `format` or an option is not known or does not fit.
-      In every case `dst` is as it was.
+      ValueError: if `format` or an option is not known or does not fit. In every case `dst` is as it was.
 
     Example:
       >>> import h5py, numpy as np
