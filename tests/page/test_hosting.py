@@ -272,7 +272,7 @@ def test_a_wrong_byte(open_page, damaged, leaf):
     path.write_bytes(data)
     with serving(damaged) as url:
         page = open_page(f"{url}#episode=0&leaf={leaf}").ready()
-        page.wait_text(f"details[data-leaf='{leaf}'] .notice", "checksum differs")
+        page.wait_text(f"details[data-leaf='{leaf}'] .notice", f"steps/{leaf}: A chunk is damaged")
         assert page.locator(f"details[data-leaf='{leaf}'] .u-wrap").count() == 0
 
 

@@ -2,7 +2,7 @@
 
 import { el } from "./dom";
 import type { Episode } from "./episodes";
-import { shape } from "./format";
+import { number, shape } from "./format";
 import type { Moment } from "./moment";
 import { failed } from "./notice";
 import { layoutOf, paint, rangeOf, withAlpha, type Layout } from "./picture";
@@ -26,7 +26,6 @@ export class Frames {
   private range?: [number, number];
   private size: number;
   private rows: number;
-  private painted = -1;
 
   constructor(
     private vault: Vault,
@@ -55,8 +54,8 @@ export class Frames {
       if (next < this.episode.length) this.piece(next).catch(() => undefined);
     } catch (error) {
       if (this.signal.aborted) return;
-      this.painted = -1;
-      this.caption.replaceChildren(failed(error, () => void this.show()));
+      this.canvas.hidden = true;
+      this.caption.replaceChildren(el("strong", {}, this.leaf.label), failed(error, () => void this.show()));
     }
   }
 
@@ -67,13 +66,13 @@ export class Frames {
       this.layout = withAlpha(this.layout, this.leaf, piece.data, at, this.size);
     }
     paint(this.canvas, this.layout, piece.data, at, this.range);
-    this.painted = step;
+    this.canvas.hidden = false;
     const times = Math.max(1, Math.floor(Math.min(SIDE / this.layout.height, WIDE / this.canvas.width)));
     this.canvas.style.width = `${this.canvas.width * times}px`;
-    this.canvas.dataset.step = String(this.painted);
+    this.canvas.dataset.step = String(step);
     const final = step >= this.episode.length ? ", final" : "";
     const [low, high] = this.range;
-    const scaled = high === 255 || high === 1 ? "" : `, black ${low}, white ${high}`;
+    const scaled = high === 255 || high === 1 ? "" : `, black ${number(low)}, white ${number(high)}`;
     this.canvas.setAttribute("aria-label", `${this.leaf.label} at step ${step}${final}`);
     this.caption.replaceChildren(
       el("strong", {}, this.leaf.label),

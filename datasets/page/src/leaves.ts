@@ -59,7 +59,7 @@ function rowOf(vault: Vault, leaf: Leaf): HTMLElement {
         (error: unknown) => (said.textContent = explain(error).message),
       );
     }, "50px");
-  } else said.textContent = leaf.kind.as === "none" ? "not shown here" : leaf.kind.as;
+  } else said.textContent = leaf.kind.as === "none" ? "not shown" : leaf.kind.as;
   return row;
 }
 

@@ -6,7 +6,7 @@ import { byId, el } from "./dom";
 import { EpisodeView } from "./episode";
 import { readEpisodes, readUserColumns, type Episodes } from "./episodes";
 import { Failure } from "./failure";
-import { bytes, count, number } from "./format";
+import { bytes, count } from "./format";
 import { showLeaves } from "./leaves";
 import { failed, notice } from "./notice";
 import { readRoute, writeRoute } from "./route";
@@ -118,7 +118,7 @@ function sections(): void {
 
 function showTraffic(): void {
   traffic.onchange = () => {
-    byId("traffic").textContent = `${bytes(traffic.bytes)} read in ${number(traffic.requests)} requests.`;
+    byId("traffic").textContent = `${bytes(traffic.bytes)} read in ${count(traffic.requests, "request")}.`;
   };
 }
 

@@ -14,7 +14,13 @@ export function notice(text: string, kind: "note" | "error" = "note"): void {
 export function failed(error: unknown, retry?: () => void): HTMLElement {
   const { message, mend } = explain(error);
   const again = retry && el("button", { type: "button", onclick: () => retry() }, "Try again");
-  return el("div", { class: "notice error", role: "alert" }, el("p", {}, el("strong", {}, message), " ", mend), again);
+  const said = el("p", {}, el("strong", {}, ...coded(message)), " ", ...coded(mend));
+  return el("div", { class: "notice error", role: "alert" }, said, again);
+}
+
+/** A sentence in which what stands between backticks is code. */
+function coded(text: string): (string | HTMLElement)[] {
+  return text.split("`").map((part, n) => (n % 2 ? el("code", {}, part) : part));
 }
 
 /** Shows a failure in `host` instead of what should be there. */

@@ -3,7 +3,7 @@
 import * as zarr from "zarrita";
 import { crc32c } from "./checksum";
 import { kindOf, type Kind } from "./dtypes";
-import { Failure } from "./failure";
+import { explain, Failure } from "./failure";
 import { Files, type Range } from "./store";
 
 export interface Leaf {
@@ -148,8 +148,12 @@ export class Vault {
     if (count <= 0 || shape.slice(head.length).includes(0)) return { data: [], count };
     const array = await this.array(path);
     const selection = [...head, ...shape.slice(head.length).map(() => null)];
-    const read = await zarr.get(array, selection, { opts: { signal } as never });
-    return { data: kind.numbers(read.data as never), count };
+    try {
+      const read = await zarr.get(array, selection, { opts: { signal } as never });
+      return { data: kind.numbers(read.data as never), count };
+    } catch (error) {
+      throw error instanceof DOMException ? error : named(path, explain(error));
+    }
   }
 
   private array(path: string): Promise<Stored> {
@@ -184,6 +188,11 @@ export class Vault {
       width: kind.as === "text" ? values : values * kind.group,
     };
   }
+}
+
+/** A failure that says which array it is about. */
+function named(path: string, failure: Failure): Failure {
+  return failure.message.includes(path) ? failure : new Failure(`${labelOf(path)}: ${failure.message}`, failure.mend);
 }
 
 /** Where the newest publication of a place in a bucket lies, if publications are what is there. */
