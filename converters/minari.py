@@ -194,7 +194,10 @@ def _layout(raw: Raw, scans: Sequence[Scan]) -> _Layout:
         if values.dtype.kind == "U":
             width = max(scan.widths.get(name, 1) for scan in scans)
             example[name] = np.zeros((), f"U{max(1, width)}")
-    finals = tuple(name for name, values in rows.items() if len(values) == length + 1)
+    # Of some datasets the first versions have episodes without the final observation among others.
+    found = {name for name, values in rows.items() if len(values) == length + 1}
+    found = found.union(*(scan.following for scan in scans))
+    finals = tuple(name for name in rows if name in found)
     return _Layout(example, finals, single)
 
 

@@ -62,7 +62,10 @@ class Hdf5Storage:
                     if _is_text(node) and node.ndim == 1
                 }
                 nans = int(np.isnan(rewards).sum()) if rewards.dtype.kind == "f" else 0
-                yield Scan(len(rewards), nans, widths)
+                following = frozenset(
+                    name for name, (node, _) in found.items() if node.shape[:1] == (len(rewards) + 1,)
+                )
+                yield Scan(len(rewards), nans, widths, following)
 
     def episodes(self, start: int, stop: int) -> Iterator[Raw]:
         """Yields the episodes `[start, stop)`."""

@@ -43,11 +43,13 @@ class Scan:
       length: in steps.
       nans: rewards that are NaN.
       widths: characters of the longest text, by leaf.
+      following: leaves with a row more than there are steps, as far as a look tells.
     """
 
     length: int
     nans: int
     widths: Mapping[str, int]
+    following: frozenset[str] = frozenset()
 
 
 def texts(values: Sequence[Any], where: str) -> NpArray:
