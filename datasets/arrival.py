@@ -8,7 +8,9 @@
 """
 
 import shutil
-from collections.abc import Callable, Generator, Sequence
+import threading
+from collections.abc import Generator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -85,17 +87,40 @@ def collect(
     """
     if sweep:
         _drop_strangers(work, entries)
-    total, done = sum(entry.size for entry in entries), 0
-    for entry in entries:
+    missing = [entry for entry in entries if not _is_right(work / entry.path, entry)]
+    come = {entry.path: 0 if entry in missing else entry.size for entry in entries}
+    total, stop = sum(entry.size for entry in entries), threading.Event()
+
+    failed: list[BaseException] = []
+    turn = threading.Lock()
+
+    def bring(entry: Entry) -> None:
         path = work / entry.path
-        if not (
-            path.is_file() and path.stat().st_size == entry.size and digest(path, "sha256") == entry.sha256
-        ):
+        try:
+            tell(entry, 0)
             path.unlink(missing_ok=True)
             make_directories(path.parent)
-            source.bring(entry, path, _after(done, total, source.name, progress))
-        done += entry.size
-        progress(f"Fetching {source.name}", done, total)
+            source.bring(entry, path, lambda have: tell(entry, have))
+            tell(entry, entry.size)
+        except BaseException as error:  # noqa: BLE001 - it is raised below
+            failed.append(error)
+            stop.set()
+
+    def tell(entry: Entry, have: int) -> None:
+        if stop.is_set():
+            raise CancelledError
+        with turn:
+            come[entry.path] = have
+            progress(f"Fetching {source.name}", sum(come.values()), total)
+
+    with ThreadPoolExecutor(source.requests, "strongbax-fetch") as pool:
+        try:
+            wait([pool.submit(bring, entry) for entry in missing])
+        finally:
+            stop.set()
+    if failed:
+        raise failed[0]
+    progress(f"Fetching {source.name}", total, total)
 
 
 def settle(work: Path, place: Path) -> None:
@@ -130,5 +155,7 @@ def _drop_strangers(work: Path, entries: Sequence[Entry]) -> None:
             shutil.rmtree(path)
 
 
-def _after(before: int, total: int, name: str, progress: Progress) -> Callable[[int], None]:
-    return lambda have: progress(f"Fetching {name}", before + have, total)
+def _is_right(path: Path, entry: Entry) -> bool:
+    """Tells whether a file that came is the one that is meant."""
+    same = path.is_file() and path.stat().st_size == entry.size
+    return same and digest(path, "sha256") == entry.sha256

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..vault.errors import FormatError
+from ..vault.errors import CorruptionError, FormatError
 from ..vault.files import write_new
 from ..vault.location import folder_of, location_of
 from ..vault.manifest import FILE
@@ -82,7 +82,16 @@ def fetch(
     place = folder_of(destination)
     found = open_source(source, storage, patience)
     part = None if leaves is None else [leaves] if isinstance(leaves, str) else [*leaves]
-    return bring(found, place, leaves=part, card=card, overwrite=overwrite, progress=progress or silence)
+    while True:
+        try:
+            return bring(
+                found, place, leaves=part, card=card, overwrite=overwrite, progress=progress or silence
+            )
+        except CorruptionError:
+            # Files of two publications, where a folder took the other's name in between.
+            if not isinstance(found, FolderSource) or not found.is_replaced():
+                raise
+            found = open_source(source, storage, patience)
 
 
 def open_source(

@@ -8,7 +8,7 @@ from ..vault.manifest import FILE
 from .hub import Hub
 from .manifest import Entry, Manifest
 from .part import digest
-from .source import Tell, tampered, unpublished
+from .source import REQUESTS, Tell, tampered, unpublished
 
 
 class HubSource:
@@ -22,6 +22,8 @@ class HubSource:
       NotFoundError: if there is no such publication.
       StorageError: if the Hub does not answer.
     """
+
+    requests = REQUESTS
 
     def __init__(self, hub: Hub, pin: str | None = None) -> None:
         self._hub, self._commit = hub, str(hub.info(pin).sha)

@@ -91,10 +91,10 @@ class Manifest:
           ()
           >>> digest = "00" * 32
           >>> text = '{"format": 1, "files": [{"path": "../a", "size": 1, "sha256": "%s"}]}' % digest
-          >>> Manifest.parse(text.encode(), "a.vault")
+          >>> Manifest.parse(text.encode(), "a")
           Traceback (most recent call last):
           ...
-          strongbax.vault.errors.CorruptionError: The manifest of 'a.vault' is damaged: '../a' is no path ...
+          strongbax.vault.errors.CorruptionError: The manifest.json of 'a' is damaged: '../a' is no path ...
         """
         try:
             document: Any = json.loads(data)
@@ -108,10 +108,10 @@ class Manifest:
                 return found
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise CorruptionError(
-                f"The manifest of {str(where)!r} is damaged: {error}. Publish the dataset again."
+                f"The {FILE} of {str(where)!r} is damaged: {error}. Publish the dataset again."
             ) from None
         raise FormatError(
-            f"The manifest of {str(where)!r} is of format {version!r}, this version reads {FORMAT}: "
+            f"The {FILE} of {str(where)!r} is of format {version!r}, this version reads {FORMAT}: "
             "`pip install --upgrade strongbax`."
         )
 

@@ -9,7 +9,7 @@ from ..vault.manifest import FILE
 from ..vault.objects import ObjectPath
 from ..vault.pointer import Record, pinned_path, revision_path
 from .manifest import Entry, Manifest
-from .source import Tell, bring_pieces, tampered, unpublished
+from .source import REQUESTS, Tell, bring_pieces, tampered, unpublished
 
 PIECE = 8 << 20  # bytes a request: what a broken one costs
 
@@ -26,6 +26,8 @@ class ObjectSource:
       CorruptionError: if its record or its manifest is not what was published.
       StorageError: if the store does not answer.
     """
+
+    requests = REQUESTS
 
     def __init__(self, place: ObjectPath, pin: str | None = None) -> None:
         self.name = f"{place}@{pin}" if pin else str(place)

@@ -11,6 +11,7 @@ from .part import Part
 from .published import PublishedFile
 
 PIECE = 1 << 20  # bytes read at a time from a disk
+REQUESTS = 8  # files at once over a network: each waits for answers most of its time
 
 # Called with the bytes of a file that have come.
 Tell = Callable[[int], None]
@@ -23,8 +24,10 @@ class Source(Protocol):
       name: where it is, for people, without secrets.
       pinned: the same with the revision.
       manifest: of it.
+      requests: files that are brought at once.
     """
 
+    requests: int
     name: str
     pinned: str
     manifest: Manifest
@@ -91,6 +94,8 @@ class FolderSource:
       NotFoundError: if nothing is published there.
     """
 
+    requests = 1
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.name = self.pinned = str(folder)
@@ -102,6 +107,13 @@ class FolderSource:
     def bring(self, entry: Entry, path: Path, tell: Tell) -> None:
         """Copies a file; see `Source`."""
         bring_pieces(self.name, entry, path, tell, lambda start: self._pieces(entry.path, start))
+
+    def is_replaced(self) -> bool:
+        """Tells whether another publication stands there by now."""
+        try:
+            return (self._folder / FILE).read_bytes() != self.manifest.data
+        except OSError:
+            return False
 
     def _pieces(self, path: str, start: int) -> Iterator[bytes]:
         try:

@@ -16,7 +16,7 @@ from .address import Address
 from .download import Patience, download
 from .manifest import Entry, Manifest
 from .published import PublishedFile
-from .source import Tell, tampered, unpublished
+from .source import REQUESTS, Tell, tampered, unpublished
 
 MOST = 256 << 20  # bytes of a manifest: more is none
 
@@ -36,6 +36,8 @@ class WebSource:
       CorruptionError: if its record or its manifest is not what was published.
       StorageError: if the server does not answer.
     """
+
+    requests = REQUESTS
 
     def __init__(self, address: Address, patience: Patience | None = None) -> None:
         self._patience = patience or Patience()

@@ -4,6 +4,7 @@ import pytest
 from publishing_vaults import files_of, make_vault, same_steps
 from strongbax.datasets.fetch import fetch
 from strongbax.datasets.publish import publish
+from strongbax.datasets.source import FolderSource
 from strongbax.vault import AlreadyExistsError, CorruptionError, NotFoundError, Vault
 
 
@@ -77,8 +78,6 @@ def test_what_is_not_published_is_not_fetched(tmp_path):
 
 def test_what_came_before_is_not_brought_again(published, tmp_path, monkeypatch):
     """After a stop in the middle, files that came are kept, half ones go on, wrong ones are brought anew."""
-    from strongbax.datasets.source import FolderSource
-
     brought = []
     plain = FolderSource.bring
 
@@ -104,3 +103,21 @@ def test_what_came_before_is_not_brought_again(published, tmp_path, monkeypatch)
     assert not set(brought[before + 2 :]) & set(first)
     assert files_of(tmp_path / "here.vault") == files_of(published)
     assert [one.name for one in tmp_path.iterdir()] == ["here.vault"]
+
+
+def test_a_folder_that_is_replaced_meanwhile(tmp_path, monkeypatch):
+    """Where another publication takes the folder's name in between, that one is fetched, and no mixture."""
+    vaults = [make_vault(tmp_path / f"{n}.vault", seed=n, lengths=(5 + n,)) for n in range(2)]
+    publish(vaults[0], tmp_path / "out")
+    plain, count = FolderSource.bring, [0]
+
+    def bring(self, entry, path, tell):
+        count[0] += 1
+        if count[0] == 10:
+            publish(vaults[1], tmp_path / "out")
+        plain(self, entry, path, tell)
+
+    monkeypatch.setattr(FolderSource, "bring", bring)
+    path = fetch(tmp_path / "out", tmp_path / "here.vault")
+    same_steps(vaults[1], path)
+    assert files_of(path) == files_of(tmp_path / "out")

@@ -139,12 +139,12 @@ def fetched_under_fire(worker, place, folder, kills: int, seed: int) -> int:
 
 def test_a_killed_publication(worker, place, tmp_path):
     """Whoever fetches after a kill gets the old or the new publication, every byte; then it is finished."""
-    assert published_under_fire(worker, place, tmp_path, kills=4, seed=1)
+    assert published_under_fire(worker, place, tmp_path, kills=2, seed=1)
 
 
 def test_a_killed_fetch(worker, place, tmp_path):
     """After a kill what was to be fetched is there whole or not at all; then it is finished."""
-    assert fetched_under_fire(worker, place, tmp_path, kills=4, seed=1) > 0
+    assert fetched_under_fire(worker, place, tmp_path, kills=3, seed=1) > 0
 
 
 @pytest.mark.heavy

@@ -170,8 +170,9 @@ def test_a_record_without_a_pointer_counts(vaults):
     assert json.loads((where / "publication.json").read_bytes())["version"] == 3
 
 
-def test_each_tampered_object_is_named(vaults, tmp_path):
+def test_each_tampered_object_is_named(vaults, tmp_path, monkeypatch):
     """A changed, cut or missing object is found and named; nothing appears at the destination."""
+    monkeypatch.setattr("strongbax.datasets.object_source.ObjectSource.requests", 1)
     url = "memory://tampered"
     done = publish(vaults[1], url)
     where = location_of(url)

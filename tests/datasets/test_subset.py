@@ -118,7 +118,10 @@ def test_leaves_of_parts(tmp_path):
     vault = make_vault(tmp_path / "a.vault", lengths=(3, 4))
     with Vault.open(vault, mode="a", part="other") as part, Vault.open(vault) as whole:
         part.append(whole[0])
+    (vault / "parts/other/resume").mkdir(exist_ok=True)
+    (vault / "parts/other/resume/00000001.point").write_bytes(b"private")
     publish(vault, tmp_path / "out", pack=False)
+    assert not any("resume" in name or "writer.lock" in name for name in files_of(tmp_path / "out"))
     with pytest.raises(FormatError, match="parts"):
         fetch(tmp_path / "out", tmp_path / "few.vault", leaves=["action"])
     with Vault.open(fetch(tmp_path / "out", tmp_path / "all.vault")) as whole:

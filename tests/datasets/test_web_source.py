@@ -58,8 +58,9 @@ def test_a_broken_connection_is_taken_up(served, web, tmp_path):
     assert [url for url, _ in web.asked] == ["/data/walk/publication.json", "/data/walk/manifest.json"]
 
 
-def test_a_stop_costs_one_file(served, web, tmp_path):
+def test_a_stop_costs_one_file(served, web, tmp_path, monkeypatch):
     """After the server died in between, files that came are not asked for again."""
+    monkeypatch.setattr("strongbax.datasets.web_source.WebSource.requests", 1)
     web.plan = ["whole"] * 12
     web.then = "503"
     with pytest.raises(StorageError, match="503"):
@@ -71,8 +72,9 @@ def test_a_stop_costs_one_file(served, web, tmp_path):
     assert not came & {path for path, _ in web.asked}
 
 
-def test_a_tampered_file_is_named(served, web, tmp_path):
+def test_a_tampered_file_is_named(served, web, tmp_path, monkeypatch):
     """A file of other bytes, another size, or none is found and named."""
+    monkeypatch.setattr("strongbax.datasets.web_source.WebSource.requests", 1)
     for path in ("episodes.parquet", "steps/action/zarr.json", "steps/reward/c.0.0"):
         kept = web.files[f"/data/walk/{path}"]
         for wrong in (bytes(len(kept)), kept + b"x", kept[:-1], None):
