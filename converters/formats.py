@@ -67,7 +67,14 @@ FORMATS = (
     Format(minari.NAME, "Minari", minari.detect, minari.read, minari.OPTIONS, notes_bad=True),
     Format(d4rl_layout.NAME, "D4RL HDF5", d4rl.detect, d4rl.read, d4rl.OPTIONS),
     Format(rlds.NAME, "RLDS (TFDS)", rlds.detect, rlds.read, rlds.OPTIONS, notes_bad=True),
-    Format(rl_unplugged.NAME, "RL Unplugged", rl_unplugged.detect, rl_unplugged.read, rl_unplugged.OPTIONS),
+    Format(
+        rl_unplugged.NAME,
+        "RL Unplugged",
+        rl_unplugged.detect,
+        rl_unplugged.read,
+        rl_unplugged.OPTIONS,
+        notes_bad=True,
+    ),
     Format(lerobot.NAME, "LeRobot", lerobot.detect, lerobot.read, lerobot.OPTIONS, notes_bad=True),
     Format(
         hf_dt.NAME, "Decision Transformer Parquet", hf_dt.detect, hf_dt.read, hf_dt.OPTIONS, notes_bad=True

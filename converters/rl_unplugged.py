@@ -22,11 +22,13 @@ import numpy as np
 
 from ..vault.dtypes import NpArray
 from ..vault.errors import FormatError
+from .bad import Bad
 from .recorded import Recorded, blocks_of
 from .rl_unplugged_kinds import COLUMNS, TRANSITIONS, Kind, find_kind
-from .rl_unplugged_records import SHARD, Part, Plan, Record, examples_of, read_record, shards_of
+from .rl_unplugged_records import SHARD, Part, Plan, Record, read_record, record_of, shards_of
 from .source import Source
-from .tf_example import Values
+from .tf_example import parse_example
+from .tfrecord import read_records
 
 if TYPE_CHECKING:
     from ..datasets.entry import DatasetEntry
@@ -74,7 +76,7 @@ def detect(path: Path) -> bool:
     if not path.is_file() or not SHARD.fullmatch(path.name):
         return False
     try:
-        return find_kind(next(examples_of(path), (0, {}))[1]) is not None
+        return find_kind(next(map(parse_example, read_records(path)), {})) is not None
     except FormatError:
         return False
 
@@ -86,6 +88,7 @@ def read(
     prefix: str | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     skip: Sequence[str] = (),
+    bad: Bad | None = None,
 ) -> Source:
     """Opens files of RL Unplugged as a source.
 
@@ -96,23 +99,26 @@ def read(
       shapes: of a row of leaves that have more than one axis, which the files do not say: `{"observation":
         [10, 5]}`. The cameras of DeepMind's locomotion are known.
       skip: leaves to leave out.
+      bad: takes records, and ends of files, that cannot be read and may be left out; none may by default.
 
     Raises:
       FormatError: if a file is not what RL Unplugged's are, now or while it is read.
       MissingExtraError: for pictures, without Pillow.
       ValueError: if an option does not fit.
     """
-    files = shards_of(path, prefix)
-    first = next((example for file in files for _, example in examples_of(file)), None)
-    kind = find_kind(first or {})
-    if first is None or kind is None:
+    files, bad = shards_of(path, prefix), bad or Bad()
+    firsts = (next(bad.tried(file.name, partial(_start, file), iter(())), None) for file in files)
+    data = next((one for one in firsts if one is not None), None)
+    first = {} if data is None else parse_example(data)
+    kind = find_kind(first)
+    if kind is None:
         keys = f"the keys {', '.join(sorted(first))}" if first else "no records"
         raise FormatError(f"{files[0]} has {keys}: RL Unplugged's records have others.")
     plan = Plan(kind, frozenset(skip), {name: tuple(shape) for name, shape in (shapes or {}).items()})
-    record = _read(plan, files[0], 0, first)
+    record = record_of(plan, files[0], 0, data or b"")
     _check_options(plan, read_record(Plan(kind), first, pictures=False).rows)
     plan = replace(plan, like=read_record(plan, first, pictures=False))
-    scan = _scan(plan, files)
+    scan = _scan(plan, files, bad)
     example = {name: np.zeros(rows.shape[1:], rows.dtype) for name, rows in record.rows.items()}
     example |= {name: np.zeros((), np.bool_) for name in _FLAGS}
     columns = {name: value.dtype for name, value in record.columns.items()}
@@ -157,11 +163,9 @@ def _check_options(plan: Plan, rows: Mapping[str, NpArray]) -> None:
             )
 
 
-def _read(plan: Plan, file: Path, number: int, example: Mapping[str, Values], **how: bool) -> Record:
-    try:
-        return read_record(plan, example, **how)
-    except FormatError as error:
-        raise FormatError(f"Record {number} of {file}: {error}.") from error
+def _start(file: Path) -> Iterator[bytes]:
+    """The first record of a file, if there is one; read at once, so that what is wrong with it is known."""
+    return iter(list(islice(read_records(file), 1)))
 
 
 def _missing(files: Sequence[Path]) -> int:
@@ -170,12 +174,23 @@ def _missing(files: Sequence[Path]) -> int:
     return int(match["count"]) - len(files) if match else 0
 
 
-def _scan(plan: Plan, files: Sequence[Path]) -> Scan:
+def _scan(plan: Plan, files: Sequence[Path], bad: Bad) -> Scan:
+    """Reads all records once, pictures not decoded; what cannot be read has no steps."""
     scan = Scan()
-    for file in files:
+    unit = 0
+    for place, file in enumerate(files):
         scan.lengths.append([])
-        for number, example in examples_of(file):
-            scan.add(_read(plan, file, number, example, pictures=False), plan.kind)
+        whole = plan.kind.name == TRANSITIONS
+        records = enumerate(read_records(file))
+        while (found := bad.tried(file.name, partial(next, records, None), None)) is not None:
+            number, data = found
+            read = partial(record_of, plan, file, number, data, pictures=False)
+            record = bad.tried(place if whole else unit, read, None)
+            unit += 1
+            if record is None:
+                scan.lengths[-1].append(0)
+            else:
+                scan.add(record, plan.kind)
     return scan
 
 
@@ -203,9 +218,9 @@ def _episodes(
         before += units
         if first >= last:
             continue
-        records = examples_of(file) if units == 1 else islice(examples_of(file, first), last - first)
-        for number, example in records:
-            yield from _recorded(plan, _read(plan, file, number, example), finals)
+        records = islice(read_records(file, first), None if units < count else last - first)
+        for number, data in enumerate(records, first):
+            yield from _recorded(plan, record_of(plan, file, number, data), finals)
 
 
 def _recorded(plan: Plan, record: Record, finals: tuple[str, ...]) -> Iterator[Recorded]:

@@ -1,7 +1,7 @@
 """The records of RL Unplugged's files: lists in, rows of leaves out, parted into episodes."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from ..vault.errors import FormatError
 from .pictures import is_picture, pixels_of
 from .rl_unplugged_kinds import COLUMNS, LAST, SCALARS, TRANSITIONS, Kind
 from .tf_example import Values, kind_of, parse_example
-from .tfrecord import read_records
 
 SHARD = re.compile(r"(?P<prefix>.*?)-?(?P<number>\d{5})-of-(?P<count>\d{5})")
 CAMERA = (64, 64, 3)  # DeepMind's locomotion tasks; their pixels stand in the records without a shape
@@ -100,17 +99,23 @@ def shards_of(path: Path, prefix: str | None = None) -> list[Path]:
     return found[chosen]
 
 
-def examples_of(file: Path, first: int = 0) -> Iterator[tuple[int, dict[str, Values]]]:
-    """Yields a file's records and their numbers, from a record on.
+def record_of(plan: Plan, file: Path, number: int, data: bytes, *, pictures: bool = True) -> Record:
+    """Returns the rows of a file's record.
+
+    Args:
+      plan: how.
+      file: that it is from.
+      number: of the record in it.
+      data: the record.
+      pictures: as for `read_record`.
 
     Raises:
-      FormatError: naming the file and the record.
+      FormatError: naming the file, the record, and what is wrong with it.
     """
-    for number, data in enumerate(read_records(file, first), first):
-        try:
-            yield number, parse_example(data)
-        except FormatError as error:
-            raise FormatError(f"Record {number} of {file}: {error}") from error
+    try:
+        return read_record(plan, parse_example(data), pictures=pictures)
+    except FormatError as error:
+        raise FormatError(f"Record {number} of {file}: {str(error).removesuffix('.')}.") from error
 
 
 def read_record(plan: Plan, example: Mapping[str, Values], *, pictures: bool = True) -> Record:

@@ -330,6 +330,23 @@ def test_what_is_wrong_is_named(tmp_path: Path):
             list(read_records(file, first))
 
 
+def test_bad_records_may_be_left_out(tmp_path: Path):
+    """With `skip_bad` a record that means nothing goes, and of a file that is cut what cannot be reached."""
+    records = [sequence(2, [1, 1]) for _ in range(4)]
+    for at, record in enumerate(records):
+        record["reward"][:] = at
+    save(tmp_path / "set/train-00000-of-00002", [records[0], records[1] | {"action": f32(3)}])
+    file = save(tmp_path / "set/train-00001-of-00002", records[2:], zipped=False)
+    file.write_bytes(file.read_bytes()[:-3])
+    report = convert(tmp_path / "set", tmp_path / "v", skip_bad=True)
+    assert [(one.get("unit"), one.get("file")) for one in report.skipped] == [
+        (None, "train-00001-of-00002"),
+        (1, None),
+    ]
+    with Vault.open(tmp_path / "v") as vault:
+        assert [episode.steps["reward"].tolist() for episode in vault] == [[0, 0], [2, 2]]
+
+
 def test_it_is_recognised_by_its_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Files and folders are recognised by a record's keys, other TFRecords are not; the extra is named."""
     good = {"o_t": [png_bytes(each) for each in frames(4)]}
