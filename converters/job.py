@@ -25,12 +25,13 @@ from .options import check_options
 from .order import Order, fingerprint, orders, save, work_of
 from .provenance import Origin, inspect, origin_of
 from .skipping import readable, without
-from .source import Source, nest
+from .source import Source, named, nest
 
 # Of a vault, one share: a second's work or a few, and much more than the block that is copied at its edge.
 SHARE_BYTES = 256 << 20
-# Read at a time. A few times this is in memory: as read, as hashed, and on its way to disk.
-BLOCK_BYTES = 16 << 20
+# Read at a time, or a block of the vault. Some ten times this is in memory: read ahead, as read, on its way
+# to disk; then of source and vault each, compared and hashed.
+BLOCK_BYTES = 8 << 20
 _BAD = "bad.json"  # what is left out, found once
 
 
@@ -170,7 +171,7 @@ def _open(form: Format, origin: Origin, order: Order, known: Path) -> tuple[Sour
 
     def read(bad: Bad) -> Source:
         noting = {"bad": bad} if form.notes_bad else {}
-        return form.read(origin.path, origin.entry, **noting, **order.options)
+        return named(form.read(origin.path, origin.entry, **noting, **order.options), origin.path)
 
     if not order.skip_bad:
         return read(Bad()), Bad()

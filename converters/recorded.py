@@ -149,9 +149,11 @@ def _checked(episode: Recorded, example: Mapping[str, NpArray], number: int) -> 
     leaves: Mapping[str, Rows] = {**episode.steps, **episode.sliced}
     lengths = {name: len(values) for name, values in leaves.items()}
     if lengths.keys() != example.keys():
+        lacks, more = sorted(example.keys() - lengths.keys()), sorted(lengths.keys() - example.keys())
+        odd = f"no {', '.join(lacks)}" if lacks else f"{', '.join(more)} besides"
         raise FormatError(
-            f"Episode {number} has the leaves {sorted(lengths)}, the first has {sorted(example)}: every "
-            "episode must have the same."
+            f"Episode {number} has {odd}; the first has {', '.join(sorted(example))}. Every episode must "
+            "have the same leaves."
         )
     if len(set(lengths.values())) > 1:
         raise FormatError(f"The leaves of episode {number} have different lengths: {lengths}.")

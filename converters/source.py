@@ -12,12 +12,15 @@ A unit is one episode where the format allows it, else several (a file), or the 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
 
 from ..vault.dtypes import NpArray
 from ..vault.episodes import Ends
+from ..vault.errors import FormatError
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,27 @@ class ReadAgain(Exception):  # noqa: N818 - a signal, not an error
         super().__init__(why)
         self.why = why
         self.options = options
+
+
+def named(source: Source, path: Path) -> Source:
+    """Returns a source whose errors say of what they are, where they do not anyway.
+
+    Args:
+      source: as its format's reader gives it.
+      path: that it was opened by.
+    """
+    return replace(source, blocks=partial(_named, source.blocks, path))
+
+
+def _named(
+    blocks: Blocks, path: Path, num_steps: int, start: int = 0, stop: int | None = None
+) -> Iterator[Block]:
+    try:
+        yield from blocks(num_steps, start, stop)
+    except FormatError as error:
+        if str(path) in str(error):
+            raise
+        raise FormatError(f"{path}: {error}") from error
 
 
 def nest(leaves: Mapping[str, Any]) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def break_it(file, what):
         ("renamed", r"`data/demo_2` of .* has no `actions`; it has \['actions_abs', 'acts'"),
         ("text", r"`note` of `data/demo_2` in .* must hold numbers"),
         ("dones", r"`dones` of `data/demo_2` in .* must be 0 or 1"),
-        ("missing", r"Episode 1 has the leaves .*the first has .*observation/eef"),
+        ("missing", r"Episode 1 has no observation/eef; the first has "),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, what: str, said: str):
