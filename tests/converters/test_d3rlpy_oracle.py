@@ -40,3 +40,38 @@ def test_both_ways(tmp_path: Path):
         np.testing.assert_array_equal(one.rewards, other.rewards, strict=True)
         assert one.terminated == other.terminated
     assert again.sample_transition_batch(4).observations.shape == (4, 3)
+
+
+@pytest.mark.parametrize("kind", ["tuple", "pixels", "discrete", "float64"])
+def test_odd_shapes_both_ways(tmp_path: Path, kind: str):
+    """Tuples, pixels, discrete actions and float64, in episodes of one step and of ten thousand."""
+    rng = np.random.default_rng(0)
+    made = []
+    for n in (1, 10_000 if kind != "pixels" else 300, 2, 1):
+        seen = {
+            "tuple": [
+                rng.normal(size=(n, 3)).astype(np.float32),
+                rng.integers(0, 256, (n, 2, 4, 4), np.uint8),
+            ],
+            "pixels": rng.integers(0, 256, (n, 3, 8, 8), np.uint8),
+        }.get(kind, rng.normal(size=(n, 1)))
+        acted = rng.integers(0, 4, (n, 1)) if kind == "discrete" else rng.normal(size=(n, 2))
+        rewards = rng.normal(size=(n, 1)).astype(np.float64 if kind == "float64" else np.float32)
+        made.append(dataset.Episode(seen, acted, rewards, terminated=bool(n == 2)))
+    with (tmp_path / "a.h5").open("w+b") as file:
+        dataset.dump(made, file)
+    convert(tmp_path / "a.h5", tmp_path / "v")
+    with Vault.open(tmp_path / "v") as vault:
+        export(vault, tmp_path / "b.h5", "d3rlpy")
+    with (tmp_path / "b.h5").open("rb") as file:
+        again = dataset.load(dataset.Episode, file)
+    for one, other in zip(again, made, strict=True):
+        for what in ("actions", "rewards"):
+            np.testing.assert_array_equal(getattr(one, what), getattr(other, what), strict=True)
+        both = [
+            e.observations if isinstance(e.observations, list | tuple) else [e.observations]
+            for e in (one, other)
+        ]
+        for found, wanted in zip(*both, strict=True):
+            np.testing.assert_array_equal(found, wanted, strict=True)
+        assert one.terminated == other.terminated

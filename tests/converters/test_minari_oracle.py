@@ -153,3 +153,59 @@ def test_we_read_what_minari_writes(tmp_path: Path, root: Path, form: str, jpeg:
         same(one.rewards, other.rewards)
     facts = json.loads((root / "toys/back-v0/data/metadata.json").read_text())
     assert facts["algorithm_name"] == "a"
+
+
+@pytest.mark.parametrize("form", ["hdf5", "parquet"])
+def test_odd_shapes_both_ways(tmp_path: Path, root: Path, form: str):
+    """Numbers without axes, bool and int64, tuples in dicts, in episodes of one step and of ten thousand."""
+    from gymnasium import spaces
+    from minari.data_collector import EpisodeBuffer
+
+    rng, lengths = np.random.default_rng(0), (1, 10_000, 2)
+    axes = () if form == "hdf5" else (1,)  # without axes its own reader cannot read Parquet's infos
+    made = [
+        EpisodeBuffer(
+            id=None,
+            observations={
+                "deep": {"pair": (rng.normal(size=(n + 1, 1)), rng.integers(0, 2**62, n + 1))},
+                "bits": rng.integers(0, 2, (n + 1, 3)).astype(np.int8),
+                "word": ["größe 大"] * (n + 1),
+            },
+            actions=(rng.integers(0, 5, n), rng.normal(size=(n, 2, 2)).astype(np.float32)),
+            rewards=rng.normal(size=n).tolist(),
+            terminations=[False] * n,
+            truncations=[i == n - 1 for i in range(n)],
+            infos={
+                "ok": rng.random((n + 1, *axes)) < 0.5,
+                "count": rng.integers(-(2**63), 2**63 - 1, (n + 1, *axes)),
+            },
+        )
+        for n in lengths
+    ]
+    pair = spaces.Tuple([spaces.Box(-np.inf, np.inf, (1,), np.float64), spaces.Discrete(2**62)])
+    dataset = minari.create_dataset_from_buffers(
+        "toys/odd-v0",
+        made,
+        observation_space=spaces.Dict(
+            {
+                "deep": spaces.Dict({"pair": pair}),
+                "bits": spaces.MultiBinary(3),
+                "word": spaces.Text(9, charset="größe 大"),
+            }
+        ),
+        action_space=spaces.Tuple([spaces.Discrete(5), spaces.Box(-np.inf, np.inf, (2, 2), np.float32)]),
+        data_format=form,
+        algorithm_name="a",
+        author="me",
+        author_email="me@example.org",
+        code_permalink="x",
+    )
+    convert(root / "toys/odd-v0", tmp_path / "v")
+    with Vault.open(tmp_path / "v") as vault:
+        assert vault.episodes["length"].tolist() == list(lengths)
+        export(vault, root / "toys/back-v0", "minari", dataset_id="toys/back-v0")
+    back = minari.load_dataset("toys/back-v0")
+    assert back.observation_space == dataset.observation_space
+    for one, other in zip(back.iterate_episodes(), dataset.iterate_episodes(), strict=True):
+        for what in ("observations", "actions", "rewards", "terminations", "truncations", "infos"):
+            same(getattr(one, what), getattr(other, what))

@@ -141,6 +141,73 @@ def test_we_read_what_tfds_writes(tmp_path: Path, tfds):
             assert other.attributes["say"] == one[0]["say"]
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_odd_shapes_both_ways(tmp_path: Path, tfds):
+    """What TFDS wrote, through a vault and out, is to TFDS what it was: of one step and of ten thousand."""
+    rng, features = np.random.default_rng(0), tfds.features
+    spec = features.FeaturesDict(
+        {
+            "steps": features.Dataset(
+                {
+                    "observation": {
+                        "deep": {"one": features.Tensor(shape=(1,), dtype=np.float32), "none": np.int64},
+                        "flags": features.Tensor(shape=(2, 2), dtype=np.bool_),
+                        "pixels": features.Image(shape=(2, 3, 1), encoding_format="png"),
+                    },
+                    "action": features.Tensor(shape=(3,), dtype=np.int32),
+                    "reward": np.float32,
+                    "say": features.Text(),
+                    "is_first": np.bool_,
+                    "is_last": np.bool_,
+                    "is_terminal": np.bool_,
+                }
+            ),
+            "episode_metadata": {"名": features.Text(), "number": np.int64},
+        }
+    )
+
+    def step(at: int, rows: int):
+        return {
+            "observation": {
+                "deep": {
+                    "one": rng.normal(size=1).astype(np.float32),
+                    "none": int(rng.integers(-(2**62), 2**62)),
+                },
+                "flags": rng.random((2, 2)) < 0.5,
+                "pixels": rng.integers(0, 256, (2, 3, 1), np.uint8),
+            },
+            "action": rng.integers(1, 9, 3).astype(np.int32),
+            "reward": np.float32(1 + at),
+            "say": "größe 大" if at % 2 else "",
+            "is_first": at == 0,
+            "is_last": at == rows - 1,
+            "is_terminal": at == rows - 1 and rows == 2,
+        }
+
+    records = [
+        {
+            "steps": [step(at, rows) for at in range(rows)],
+            "episode_metadata": {"名": f"öde {rows}", "number": -rows},
+        }
+        for rows in (1, 10_000, 2, 1)
+    ]
+    write(tmp_path / "toy" / "1.0.0", spec, records)
+    convert(tmp_path / "toy", tmp_path / "v")
+    with Vault.open(tmp_path / "v") as made:
+        assert made.episodes["length"].tolist() == [1, 10_000, 2, 1]
+        export(made, tmp_path / "out", "rlds")
+    both = [
+        tfds.builder_from_directory(path).as_dataset(
+            split="train", read_config=tfds.ReadConfig(interleave_cycle_length=1)
+        )
+        for path in (tmp_path / "toy" / "1.0.0", tmp_path / "out")
+    ]
+    for one, other in zip(*map(tfds.as_numpy, both), strict=True):
+        assert one["episode_metadata"] == other["episode_metadata"]
+        for found, wanted in zip(other["steps"], one["steps"], strict=True):
+            equal(found, wanted)
+
+
 def write(path: Path, spec, records):
     """A dataset as TFDS's own serialiser, record writer and feature file make it."""
     import json

@@ -52,3 +52,19 @@ def test_sequences_are_those_of_the_source(tmp_path: Path, filter_key: str | Non
                 np.testing.assert_array_equal(one[group][key], other[group][key])
         for key in ("actions", "rewards", "dones", "states"):
             np.testing.assert_array_equal(one[key], other[key])
+
+
+def test_demonstrations_of_one_step_and_of_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of demonstrations of one step and of ten thousand the sequences are those of the source too."""
+    monkeypatch.setattr(made, "DEMOS", {"demo_0": 1, "demo_1": 10_000, "demo_2": 1})
+    src = made.write(tmp_path / "demos.hdf5", made.demos())
+    convert(src, tmp_path / "v")
+    with Vault.open(tmp_path / "v") as vault:
+        export(vault, tmp_path / "out.hdf5", "robomimic")
+    ours, theirs = opened(tmp_path / "out.hdf5"), opened(src)
+    assert len(ours) == len(theirs) == 10_002
+    for place in (0, 1, 5_000, 10_000, 10_001):
+        for group in ("obs", "next_obs"):
+            for key in ("eef", "img"):
+                np.testing.assert_array_equal(ours[place][group][key], theirs[place][group][key])
+        np.testing.assert_array_equal(ours[place]["actions"], theirs[place]["actions"])
