@@ -113,15 +113,21 @@ def _folder(path: Path) -> None:
     path.mkdir()
 
 
+def _others(path: Path) -> None:
+    path.mkdir()
+    (path / "notes.txt").write_text("nothing")
+    (path / "data").mkdir()
+
+
 def _text(path: Path) -> None:
     path.write_text("<html>404: not here</html>\n" * 40)
 
 
-@pytest.mark.parametrize("make", [_empty, _folder, _text])
+@pytest.mark.parametrize("make", [_empty, _folder, _others, _text])
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 @pytest.mark.parametrize("name", ["thing", "thing.npz"])
 def test_what_is_nothing_is_told(tmp_path: Path, strongbax: Run, make: Any, form: Any, name: str):
-    """An empty file, an empty folder, a web page: refused in one line, whatever the name."""
+    """An empty file, a folder of nothing or of others' files, a web page: refused in one line."""
     make(tmp_path / name)
     assert name in refused(strongbax, tmp_path / name, "--format", form.name)
     if form is FORMATS[0]:
