@@ -123,6 +123,22 @@ def test_histogram(open_page, rich_url):
     assert page.input_value("#filter") == ""
 
 
+def test_dragging_over_bars(open_page, rich_url):
+    """Who drags over several bars gets the episodes of all of them."""
+    page = open_page(rich_url).ready()
+    bars = page.locator(".histogram[data-column=length] .column")
+    first, last = (bars.nth(n).bounding_box() for n in (0, bars.count() // 2))
+    page.mouse.move(first["x"] + 2, first["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(last["x"] + 2, last["y"] + 30, steps=5)
+    page.mouse.up()
+    low, high = page.input_value("#filter").split(" ")
+    assert low == "length>=0"
+    shown = [int(text) for text in page.column("length")]
+    assert shown == [length for length in LENGTHS if length < float(high.removeprefix("length<"))]
+    assert 1 < len(shown) < 6
+
+
 def test_histogram_by_keys(open_page, rich_url):
     """Bars are reached and chosen by the keyboard alone."""
     page = open_page(rich_url).ready()
