@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FILE = "episodes.parquet"
 MOST_ATTRIBUTES = 200  # columns made of attributes: a table that names a column an episode is none
 
-_LEFT_OUT = ("stream", "start", "final_known")  # where the episodes lie in the vault
+_LEFT_OUT = ("id", "stream", "start", "final_known")  # where the episodes lie in the vault
 _GROUP_ROWS = 1 << 16
 
 

@@ -19,8 +19,9 @@ import numpy as np
 from .block import choose_block
 from .create import create
 from .create_objects import create_objects
-from .errors import AlreadyExistsError
+from .errors import AlreadyExistsError, NotFoundError
 from .location import Location
+from .pointer import follow
 from .reader import Snapshot, take_snapshot
 from .root import FILE, Root, read_root
 from .running import begin
@@ -102,8 +103,11 @@ def whole(sources: Iterable[Snapshot]) -> Selected:
 
 
 def verify_all(path: Location, *, deep: bool = True, progress: Progress | None = None) -> Report:
-    """Checks a vault and its parts; arguments and errors as in `verify`."""
-    report = verify(path, deep=deep, progress=progress)
+    """Checks a vault and its parts, or the newest publication; arguments and errors as in `verify`."""
+    try:
+        report = verify(path, deep=deep, progress=progress)
+    except NotFoundError as error:
+        return verify_all(follow(path, error), deep=deep, progress=progress)
     there = part_paths(path)
     if isinstance(path, Path):
         lost = [part.name for part in part_folders(path) if part not in there]

@@ -17,6 +17,7 @@ from strongbax.vault import (
     Vault,
 )
 from strongbax.vault.location import location_of
+from strongbax.vault.parts import verify_all
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,7 @@ def test_what_is_fetched_is_what_was_published(vaults, place, tmp_path):
     with Vault.open(url, storage=storage) as vault:
         assert vault.num_steps == 170
         assert str(vault.path) == f"{url}/revisions/{done.revision}"
+    assert verify_all(location_of(url, storage)).problems == []
     assert (done.version, done.pinned) == ("1", f"{url}@{done.revision}")
     assert done.sent == done.size
     assert list(tmp_path.glob(".*")) == list(vaults[0].parent.glob(".*")) == []
