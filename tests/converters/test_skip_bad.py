@@ -15,6 +15,7 @@ import spoilt_files
 import test_dqn_replay
 import test_lerobot
 import test_ogbench
+import test_rlds
 from resume_files import files
 from spoilt_files import EXAMPLES, flip, within, without
 from strongbax.converters import convert, share, skipping
@@ -164,6 +165,19 @@ def test_a_shard_goes_on_after_a_bad_record(tmp_path: Path):
     assert sum(one["count"] for one in report.skipped[1:]) == 2
     assert report.skipped[1]["unit"] == 8
     for one, other in zip(found, whole[1:8], strict=True):
+        same_episode(one, other)
+
+
+def test_array_record_goes_on_after_a_bad_record(tmp_path: Path):
+    """Its records are read by their numbers: one that fails its checksum costs no other."""
+    records = [rlds_files.episode(rows, seed=rows) for rows in (4, 2, 5)]
+    src = test_rlds.array_records(tmp_path / "toy", records)
+    _, whole = converted(src, "whole")
+    flip(next(src.glob("*.array_record-*")), 200)  # bytes of the first record
+    report, found = converted(src)
+    assert [(one["unit"], one["count"]) for one in report.skipped] == [(0, 1)]
+    assert "cannot be read as ArrayRecord" in report.skipped[0]["why"]
+    for one, other in zip(found, whole[1:], strict=True):
         same_episode(one, other)
 
 
