@@ -45,15 +45,18 @@ flashbax: .venv/.test
 	XDIST=$(XDIST) $(BIN)/python -m pytest -m heavy tests/flashbax
 
 # Other projects' readers and writers on the same data, and where they err (docs/peers.md). They pin one another's
-# versions apart, so there are three environments, and what would pin too much is installed without what it asks for.
+# versions apart, so there are four environments, and what would pin too much is installed without what it asks for.
 PEERS ?= .venv/peers
-GROUPS := offline torch tfds
+GROUPS := offline torch tfds lerobot
 offline := minari==0.5.4 ogbench==1.2.2 gym==0.26.2 tqdm matplotlib
 offline_bare := d4rl==1.1 dsrl==0.1.0
 torch := torch==2.13.0 torchvision==0.28.0 torchrl==0.14.1 minari==0.5.4 gym==0.26.2 scikit-learn structlog \
   colorama dataclasses-json click psutil termcolor tensorboardX imageio tqdm egl_probe
 torch_bare := d3rlpy==2.8.1 robomimic==0.3.0 d4rl==1.1
 tfds := tensorflow-cpu==2.21.0 tensorflow-datasets==4.9.10
+lerobot := torch==2.13.0 "numpy<2.4" "datasets>=4.0,<4.2" "av>=15,<16" "huggingface-hub<1" draccus==0.10.0 \
+  jsonlines deepdiff packaging einops termcolor imageio gymnasium pandas psutil safetensors
+lerobot_bare := lerobot==0.4.4 torchvision==0.28.0 torchcodec==0.13.0 accelerate
 COMPARED := $(wildcard tests/converters/test_where_*_errs.py tests/converters/test_*_oracle.py \
   tests/converters/test_*_peer.py)
 

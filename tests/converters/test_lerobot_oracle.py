@@ -1,5 +1,9 @@
 """LeRobot 0.4.4 itself reads what we write, and we read what it writes, videos too. Needs lerobot."""
 
+import importlib.util
+import re
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,28 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # LeRobot's and torch's own
 ]
 pytest.importorskip("lerobot", reason="LeRobot is the oracle here; it is no dependency")
+
+
+def declare_operators() -> None:
+    """Declares torchvision's operators where its build does not fit torch's; LeRobot uses none of them."""
+    torch = pytest.importorskip("torch")
+    place = Path(importlib.util.find_spec("torchvision").origin).parent
+    names = set(
+        re.findall(r'register_fake\("torchvision::(\w+)"', (place / "_meta_registrations.py").read_text())
+    )
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in sorted(names):
+        with suppress(RuntimeError):  # it is there
+            library.define(f"{name}(Tensor x) -> Tensor")
+    globals()["_library"] = library  # it lasts as long as its name
+
+
+try:
+    import torchvision  # noqa: F401 - to see whether it can be
+except RuntimeError:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    declare_operators()
 
 from lerobot.datasets.lerobot_dataset import LeRobotDataset  # noqa: E402
 from strongbax.converters import convert, export  # noqa: E402
