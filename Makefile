@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 XDIST ?= 2
 
-.PHONY: demo test page browser heavy ceph flashbax peers engines lint types bench docs format clean
+.PHONY: demo examples test page browser heavy ceph flashbax peers engines lint types bench docs format clean
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -16,6 +16,15 @@ XDIST ?= 2
 
 demo: .venv/.demo
 	$(BIN)/strongbax demo --directory demo
+
+# All that train: twelve minutes on two cores. What they leave lies in runs/.
+examples: .venv/.examples
+	$(BIN)/python examples/cartpole.py
+	$(BIN)/python examples/hindsight.py
+	$(BIN)/python examples/resume.py runs/cartpole.vault | tail -1
+	$(BIN)/python examples/publish.py
+	$(BIN)/python examples/iql.py
+	$(BIN)/python examples/decision_transformer.py
 
 test: .venv/.test
 	$(BIN)/python -m pytest -n $(XDIST) -m "not heavy"

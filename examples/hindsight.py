@@ -1,6 +1,6 @@
 """Hindsight: a sparse reward that is never seen by chance, learned from goals that were reached by accident.
 
-python examples/hindsight.py            # five seeds with and without hindsight, two minutes on two cores
+python examples/hindsight.py            # five seeds with and without hindsight, a minute on two cores
 python examples/hindsight.py --quick    # a look, in seconds: the numbers mean nothing
 
 A row of 16 bits is to be turned into another one by flipping one bit a step, 16 steps at most; each step
@@ -25,7 +25,7 @@ from jax import Array
 from seeds import SEEDS, summary
 
 BITS, STREAMS, BATCH, HIDDEN = 16, 16, 128, 128
-UPDATES, EPISODES = 5_000, 200  # one step of each stream, then one update; episodes of an evaluation
+UPDATES, EPISODES = 10_000, 200  # one step of each stream, then one update; episodes of an evaluation
 DISCOUNT, RATE, TARGET_RATE, EXPLORE = 0.98, 1e-3, 0.01, 0.2
 
 buffer = fbx.make_episode_buffer(

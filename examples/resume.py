@@ -2,6 +2,7 @@
 
 python examples/resume.py runs/cartpole.vault       # 2,000 rounds, half a minute on two cores
 python examples/resume.py runs/cartpole.vault 40    # a look: so many rounds
+python examples/resume.py runs/other.vault 2000 7   # another seed
 
 However often it is killed, weights, ring, priorities, keys and learning curve are in the end, bit for bit,
 those of a run that never was. The vault has every step that was ever played, each once. For that, all that a
@@ -132,10 +133,10 @@ def play(learner: Learner, replay: Any, key: Array) -> tuple[Learner, Any, Array
     return learner, replay, key, UPDATES * STREAMS / jnp.maximum(fell.sum(), 1)
 
 
-def run(path: Path, rounds: int) -> None:
+def run(path: Path, rounds: int, seed: int = 0) -> None:
     """Trains from where the vault's newest resume point is, or from the beginning."""
-    learner, replay = begin(jax.random.key(1))
-    key, curve = jax.random.key(0), list[float]()
+    key, key_begin = jax.random.split(jax.random.key(seed))
+    (learner, replay), curve = begin(key_begin), list[float]()
     with Vault.open(path, mode="a") if path.exists() else Vault.create(path, like=replay) as vault:
         if vault.resume_points:
             like = {"learner": learner, "curve": None, "key": key}
@@ -155,4 +156,4 @@ def run(path: Path, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else ROUNDS)
+    run(Path(sys.argv[1]), *map(int, sys.argv[2:] or [ROUNDS]))

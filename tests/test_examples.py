@@ -11,6 +11,7 @@ import h5py
 import jax
 import numpy as np
 import pytest
+from strongbax import Vault
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -65,3 +66,39 @@ def test_offline(example, strongbax):
 def test_hindsight(example):
     """Learning with and without hindsight runs."""
     assert example("hindsight.py", "--quick").count("±") == 2
+
+
+@pytest.fixture
+def published(tmp_path, example, monkeypatch):
+    """Datasets of a run that was not trained; a resume point has its weights."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    from resume import STEP, begin, buffer
+
+    generator, streams = np.random.default_rng(0), 16
+    learner, replay = begin(jax.random.key(0))
+    add = jax.jit(buffer.add)
+    with Vault.create(tmp_path / "runs" / "cartpole.vault", like=replay) as vault:
+        for time in range(40):
+            steps = {name: np.zeros((streams, *leaf.shape), leaf.dtype) for name, leaf in STEP.items()}
+            steps["observation"] = generator.normal(size=(streams, 4)).astype(np.float32)
+            steps["reward"] = np.ones(streams, np.float32)
+            steps["terminated"] = np.full(streams, time % 20 == 19)
+            replay = add(replay, steps)
+        vault.checkpoint(replay, key=jax.random.key(0), extra={"learner": learner, "curve": [1.0]})
+    return example("publish.py")
+
+
+def test_publish(published):
+    """A run becomes two datasets: what it played, and what its policy comes to."""
+    assert "medium-replay-v0: 640 steps, 32 episodes, mean return 20.0" in published
+    assert "expert-v0" in published
+
+
+def test_offline_learning(published, example):
+    """Cloning and implicit Q-learning run on what was published and fetched."""
+    assert example("iql.py", "--quick").count("±") == 2
+
+
+def test_decision_transformer(published, example):
+    """A transformer is trained on windows from disk, and evaluated."""
+    assert example("decision_transformer.py", "--quick").count("±") == 1
