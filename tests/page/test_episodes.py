@@ -210,6 +210,7 @@ def test_streams_and_running_episodes(open_page, plain_url):
     page.wait_text("#episode-title", "Episode 4")
     page.wait_text("[data-leaf=observation] output", "110")
     assert "nobody has described it" in page.locator("#card").inner_text()
+    assert page.said == []
 
 
 def test_a_hundred_thousand_episodes(open_page, many_url):

@@ -18,6 +18,7 @@ from page_serving import serving
 from page_vaults import LENGTHS, rich_episodes
 from strongbax.datasets.pages import BUILT, write_page
 from strongbax.vault import Episode, Vault
+from strongbax.vault.manifest import write_manifest
 from strongbax.vault.pointer import Record
 
 pytestmark = pytest.mark.heavy
@@ -368,6 +369,27 @@ def test_a_log_on_a_plain_server(open_page, tmp_path):
         page = open_page(f"{url}/copy.vault/").ready(0)
         page.wait_text("#filter-said", f"{root['episodes']} episodes")
         assert root["episodes"] == 3
+
+
+def test_parts_on_a_plain_server(open_page, tmp_path):
+    """On a plain server a vault's parts are not shown; where a manifest names them the page says so."""
+    path = tmp_path / "parts.vault"
+    one = Episode({"value": np.zeros(3, np.float32)}, terminated=True, truncated=False)
+    with Vault.create(path, steps={"value": np.float32(0)}) as vault:
+        vault.append(one)
+    for name in ("a", "b"):
+        with Vault.open(path, mode="a", part=name) as part:
+            part.append(one)
+    write_manifest(path)
+    write_page(path)
+    with whole_files(tmp_path) as url:
+        page = open_page(f"{url}/parts.vault/").ready()
+        page.wait_text("#notices", "2 parts of this vault")
+        assert page.column("length") == ["3"]
+    with serving(path) as url:
+        page = open_page(url).ready()
+        assert page.column("length") == ["3", "3", "3"]
+        assert page.said == []
 
 
 def test_view_leaves_no_error(open_page, published):

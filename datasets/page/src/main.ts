@@ -95,6 +95,10 @@ function warn(vault: Vault): void {
     const steps = count((committed - length) * vault.streams, "step");
     notice(`${steps} of this vault, and what was written since, are in its log, which is not shown here. Close the vault to see them.`);
   }
+  vault.countParts().then(
+    (many) => many && notice(`${count(many, "part")} of this vault, written by others, cannot be seen here. Pack the vault, and all is one.`),
+    () => notice("The vault's manifest.json cannot be read."),
+  );
   if (traffic.whole) notice("The server sends whole files instead of ranges of them: reading takes longer than it need.");
 }
 

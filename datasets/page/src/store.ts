@@ -11,6 +11,8 @@ const MOST_WHOLE = 16 << 20; // bytes of a file that is taken whole where a serv
 export const traffic = { requests: 0, bytes: 0, whole: false, onchange: () => {} };
 
 export class Files {
+  /** What the server calls itself, where it lets the page know. */
+  server = "";
   private whole = new Map<string, Promise<Uint8Array>>();
 
   /** @param base URL of the vault's folder, with a slash at its end. */
@@ -103,7 +105,9 @@ export class Files {
     traffic.requests += 1;
     traffic.onchange();
     try {
-      return await fetch(this.url(path), init);
+      const answer = await fetch(this.url(path), init);
+      this.server = answer.headers.get("Server") ?? "";
+      return answer;
     } catch (cause) {
       if (aborted(cause)) throw cause;
       const elsewhere = this.base.origin !== location.origin;

@@ -33,6 +33,7 @@ interface Schema {
   leaves: { name: string; dtype: string; shape: number[]; codec: string; prng?: string }[];
   roles: Record<string, string>;
   finals: string[];
+  packed?: boolean;
 }
 
 export interface Root {
@@ -100,6 +101,16 @@ export class Vault {
   get columns(): string[] {
     const all = [...this.documents.keys()].filter((path) => path.startsWith("episodes/"));
     return all.map((path) => path.slice(9)).filter((name) => !name.startsWith("attributes"));
+  }
+
+  /** How many parts the vault has that its root does not tell of; only a manifest does. */
+  async countParts(): Promise<number> {
+    // `strongbax view` shows parts; a packed vault has none.
+    if (this.root.live || this.root.schema.packed || this.files.server === "strongbax") return 0;
+    const bytes = await this.files.find("manifest.json");
+    if (!bytes) return 0;
+    const { files } = JSON.parse(new TextDecoder().decode(bytes)) as { files: { path: string }[] };
+    return new Set(files.flatMap(({ path }) => /^parts\/([^/]+)\//.exec(path)?.[1] ?? [])).size;
   }
 
   leaf(name: string): Leaf | undefined {
