@@ -27,11 +27,11 @@ _MANY = ("minari", "robomimic", "d3rlpy", "rlds", "lerobot")  # which keep each 
 def measure(directory: Path, who: list[str], *, quick: bool) -> list[Work]:
     """Measures every format that we write, since its files can be made here."""
     del who
-    rounds, count = (2, 20_000) if quick else (5, 500_000)
+    rounds, count = (2, 20_000) if quick else (5, 300_000)
     works: list[Work] = []
     for length, formats in ((_EPISODE, _FORMATS), (_SHORT, _MANY)):
         folder = directory / f"converting-{length}"
-        steps = count if length == _EPISODE else count // 5
+        steps = count if length == _EPISODE else count // 15
         vault = _vault(folder, steps, length)
         works += [_work(folder, vault, name, rounds, length) for name in formats]
         shutil.rmtree(folder)

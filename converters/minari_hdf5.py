@@ -98,11 +98,12 @@ class Hdf5Storage:
         return file[key]
 
     def _column(self, group: Any, key: str) -> NpArray:
-        if key not in group or not hasattr(group[key], "shape"):
+        node = group.get(key)
+        if not hasattr(node, "shape"):
             raise FormatError(
                 f"`{group.name.strip('/')}` of {self.path} has no `{key}`; it has {', '.join(group)}."
             )
-        values = hdf5.read(group[key])
+        values = hdf5.read(node)
         if values.ndim != 1:
             raise FormatError(f"`{key}` of {self._where(group)} must be one number a step: {values.shape}.")
         return values

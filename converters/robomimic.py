@@ -141,11 +141,12 @@ class _File:
 
     def length(self, demo: Any) -> int:
         """Steps of a demonstration."""
-        if "actions" not in demo or not getattr(demo["actions"], "shape", ()):
+        shape = getattr(demo.get("actions"), "shape", ())
+        if not shape:
             raise FormatError(
                 f"`{demo.name.strip('/')}` of {self.path} has no `actions`; it has {list(demo)}."
             )
-        length = int(demo["actions"].shape[0])
+        length = int(shape[0])
         said = demo.attrs.get("num_samples", length)
         if said != length:
             raise FormatError(
@@ -216,20 +217,25 @@ class _File:
         return {names.get(name, name): values for name, values in leaves.items()}
 
     def _values(self, demo: Any, key: str, node: Any, length: int) -> NpArray:
-        where = f"`{key}` of `{demo.name.strip('/')}` in {self.path}"
-        mend = f"Leave it out with `skip=({self._name(key)!r},)`, or mend the file."
-        if node.dtype.kind not in "biufcS" or node.dtype.names:
-            raise FormatError(f"{where} must hold numbers; its type is {node.dtype}. {mend}")
-        if node.ndim and node.shape[0] != length:
-            raise FormatError(f"{where} has {node.shape[0]} rows where `actions` has {length}. {mend}")
+        dtype, shape = node.dtype, node.shape
+        if dtype.kind not in "biufcS" or dtype.names:
+            raise self._bad(demo, key, f"must hold numbers; its type is {dtype}")
+        if shape and shape[0] != length:
+            raise self._bad(demo, key, f"has {shape[0]} rows where `actions` has {length}")
         values = hdf5.read(node)
         if key in ("rewards", "dones") and values.ndim > 1 and values.size == length:
             values = values.reshape(length)
         if key == "dones":
             if values.ndim != 1 or not ((values == 0) | (values == 1)).all():
-                raise FormatError(f"{where} must be 0 or 1, one a step. {mend}")
+                raise self._bad(demo, key, "must be 0 or 1, one a step")
             values = values != 0
         return values
+
+    def _bad(self, demo: Any, key: str, what: str) -> FormatError:
+        return FormatError(
+            f"`{key}` of `{demo.name.strip('/')}` in {self.path} {what}. "
+            f"Leave it out with `skip=({self._name(key)!r},)`, or mend the file."
+        )
 
     def _final(self, demo: str, steps: dict[str, NpArray]) -> dict[str, NpArray] | None:
         """Takes `next_obs` out of the steps, and gives its last rows."""
