@@ -96,10 +96,13 @@ def test_times_need_not_be_exact(tmp_path: Path):
 
 
 def test_grey_and_channels_first(tmp_path: Path):
-    """Shapes may be written channels first; one channel is brightness."""
+    """Shapes may be written channels first; one channel is brightness, and refused where it is deeper."""
     write_video(tmp_path / "a.mp4", smooth(3), **LOSSLESS)
     grey = Clip(tmp_path / "a.mp4", 0.0, FPS, 3, (*SHAPE[:2], 1))[:]
     assert np.abs(grey.astype(int) - smooth(3)[..., :1].astype(int)).max() <= 2
+    write_video(tmp_path / "depth.mp4", smooth(3), codec="ffv1", pixels="gray16le")
+    with pytest.raises(FormatError, match=r"depth.mp4 has more than 8 bits a pixel \(gray16le\)"):
+        Clip(tmp_path / "depth.mp4", 0.0, FPS, 3, (*SHAPE[:2], 1))[:]
     path = write_dataset(tmp_path / "set", "v2.1")
     about = json.loads((path / "meta/info.json").read_text())
     about["features"][NAME]["shape"] = [3, *SHAPE[:2]]
