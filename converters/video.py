@@ -107,8 +107,8 @@ class Clip:
     def _pixels(self, frame: Any, row: int) -> NpArray:
         if self._frame_shape[-1] == 1 and max(part.bits for part in frame.format.components) > 8:
             raise FormatError(
-                f"The video {self._path} has more than 8 bits a pixel ({frame.format.name}), as depth has: as "
-                "uint8 they would be others. Leave it out with `skip=`."
+                f"The video {self._path} has more than 8 bits a pixel ({frame.format.name}), as depth has: "
+                "they do not fit into uint8. Leave it out with `skip=`."
             )
         pixels = frame.to_ndarray(format=_FORMATS[self._frame_shape[-1]])
         pixels = pixels.reshape(*pixels.shape[:2], -1)
