@@ -1,7 +1,10 @@
 """Ranks and engines: whoever writes the shares, in whatever order, the vault is a plain conversion's."""
 
 import json
+import pickle
 import random
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -126,3 +129,21 @@ def test_the_command_line_converts_by_ranks_and_workers(source: Path, tmp_path: 
     assert files(tmp_path / "v") == files(tmp_path / "w")
     code, _, error = strongbax("convert", source, tmp_path / "x", "--rank", 0)
     assert (code, "belong together" in error) == (2, True)
+
+
+def test_a_share_is_written_without_jax(source: Path, tmp_path: Path):
+    """A process that writes shares never imports JAX, nor the program that made the job."""
+    code = (
+        "import pickle, sys; from strongbax.converters.share import write_share; "
+        "import strongbax.converters.worker;"
+        "share = write_share(pickle.load(open(sys.argv[1], 'rb')), 0);"
+        "assert share.span.stop > 100; assert 'jax' not in sys.modules"
+    )
+
+    def engine(job, numbers):
+        (tmp_path / "job").write_bytes(pickle.dumps(job))
+        subprocess.run([sys.executable, "-c", code, tmp_path / "job"], check=True, timeout=120)
+        assert job.missing() == numbers[1:]
+        all_of(job)
+
+    convert(source, tmp_path / "v", share_bytes=SHARE, engine=engine)
