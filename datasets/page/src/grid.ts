@@ -6,7 +6,7 @@ import type { Column, Episodes } from "./episodes";
 
 const ROW = 32; // pixels; style.css has the same
 const SPARE = 6; // rows beyond either edge
-const WIDTHS: Record<string, string> = { id: "7ch", length: "minmax(7ch, 1fr)", ends: "13ch", stream: "8ch" };
+const LEAST: Record<string, number> = { id: 6, length: 7, ends: 13, stream: 8 }; // characters of a column
 const TALLEST = 8e6; // pixels that every browser can scroll
 
 export class Grid {
@@ -38,9 +38,11 @@ export class Grid {
   /** Makes the headings anew, when columns came. */
   setColumns(): void {
     this.columns = [...this.episodes.columns.values()];
-    const template = this.columns.map((column) => (WIDTHS[column.name] ?? "minmax(10ch, 1fr)")).join(" ");
-    this.element.style.setProperty("--columns", template);
-    this.element.style.setProperty("--wide", `${12 * this.columns.length}ch`);
+    const least = this.columns.map(({ name }) => LEAST[name] ?? 10);
+    const template = least.map((size, n) => (this.columns[n]!.name === "id" ? `${size}ch` : `minmax(${size}ch, 1fr)`));
+    this.element.style.setProperty("--columns", template.join(" "));
+    // With the gaps between the columns and what is left free at either side.
+    this.element.style.setProperty("--wide", `calc(${least.reduce((a, b) => a + b, 0)}ch + ${8 * least.length + 24}px)`);
     const cells = this.columns.map((column, n) => this.heading(column, n));
     const head = el("div", { class: "row head", role: "row", "aria-rowindex": 1 }, ...cells);
     this.body.setAttribute("aria-colcount", String(this.columns.length));
