@@ -111,9 +111,9 @@ def _check_order(part: Path, sizes: Sequence[int]) -> None:
     odd = [size for size in sizes if size != BATCH]
     if len(odd) == 1 and odd[0] < BATCH == sizes[-1]:
         raise FormatError(
-            f"The rows of {part} are out of order: its batches have {list(sizes)} rows, and only the last may "
-            f"have fewer than {BATCH}. Minari's writer does that to long episodes (its issue 351); what came "
-            "first is lost. Write the dataset again with data_format='hdf5', or leave this out with skip_bad=True."
+            f"The rows of {part} are out of order: its batches have {list(sizes)} rows, where only the last "
+            f"may have fewer than {BATCH}. Minari's writer does so to long episodes (its issue 351); what "
+            "came first is lost. Write the dataset again with data_format='hdf5', or pass skip_bad=True."
         )
 
 

@@ -8,16 +8,18 @@ from typing import Any
 import d4rl_files
 import h5py
 import numpy as np
+import pyarrow as pa
 import pytest
 import rlds_files
 import robomimic_files
-import spoilt_files
+import spoil
 import test_dqn_replay
 import test_lerobot
 import test_ogbench
 import test_rlds
 from resume_files import files
-from spoilt_files import EXAMPLES, flip, within, without
+from spoil import flip, within, without
+from spoilt_files import EXAMPLES
 from strongbax.converters import convert, share, skipping
 from strongbax.converters.bad import Bad
 from strongbax.converters.tfrecord import write_records
@@ -63,11 +65,11 @@ def cut(path: Path) -> None:
 EPISODES = {
     "robomimic: a key is missing": ("robomimic", within("demo_2", without("rewards")), None, [1]),
     "robomimic: the first is another": ("robomimic", within("demo_0", without("states")), None, [0]),
-    "robomimic: lengths": ("robomimic", within("demo_10", spoilt_files.shorter("rewards")), None, [2]),
-    "robomimic: a damaged chunk": ("robomimic", None, spoilt_files.flip_chunk("data/demo_10/states"), [2]),
+    "robomimic: lengths": ("robomimic", within("demo_10", spoil.shorter("rewards")), None, [2]),
+    "robomimic: a damaged chunk": ("robomimic", None, spoil.flip_chunk("data/demo_10/states"), [2]),
     "minari: no flags": ("minari", within(1, without("terminations")), None, [1]),
-    "minari: lengths": ("minari", within(2, spoilt_files.shorter("observations")), None, [2]),
-    "minari: a damaged chunk": ("minari", None, spoilt_files.flip_chunk("episode_2/observations"), [2]),
+    "minari: lengths": ("minari", within(2, spoil.shorter("observations")), None, [2]),
+    "minari: a damaged chunk": ("minari", None, spoil.flip_chunk("episode_2/observations"), [2]),
     "minari: a part is cut": ("minari_parquet", None, cut, [2]),
     "minari: a part is missing": ("minari_arrow", None, drop, [2]),
     "minari: other actions": (
@@ -77,25 +79,25 @@ EPISODES = {
         [0],
     ),
     "d3rlpy: a key is missing": ("d3rlpy", within(1, without("rewards_1")), None, [1]),
-    "d3rlpy: a damaged chunk": ("d3rlpy", None, spoilt_files.flip_chunk("observations_1"), [1]),
-    "d3rlpy: lengths": ("d3rlpy", within(2, spoilt_files.shorter("actions_2")), None, [2]),
-    "rlds: a damaged record": ("rlds", None, spoilt_files.flip_record(1), [1]),
+    "d3rlpy: a damaged chunk": ("d3rlpy", None, spoil.flip_chunk("observations_1"), [1]),
+    "d3rlpy: lengths": ("d3rlpy", within(2, spoil.shorter("actions_2")), None, [2]),
+    "rlds: a damaged record": ("rlds", None, spoil.flip_record(1), [1]),
     "rlds: a feature is missing": ("rlds", within(0, without("steps/reward")), None, [0]),
-    "rlds: lengths": ("rlds", within(2, spoilt_files.shorter("steps/action")), None, [2]),
+    "rlds: lengths": ("rlds", within(2, spoil.shorter("steps/action")), None, [2]),
     "rlds: cut": ("rlds", None, cut, [2]),
     "lerobot: a cut file": ("lerobot", None, cut, [1]),
     "lerobot: a column is missing": ("lerobot", within(2, without("action")), None, [2]),
 }
 
 
-@pytest.mark.parametrize(("name", "spoil", "damage", "bad"), EPISODES.values(), ids=EPISODES)
+@pytest.mark.parametrize(("name", "change", "damage", "bad"), EPISODES.values(), ids=EPISODES)
 def test_the_other_episodes_are_kept(
-    tmp_path: Path, name: str, spoil: Any, damage: Callable[[Path], None] | None, bad: list[int]
+    tmp_path: Path, name: str, change: Any, damage: Callable[[Path], None] | None, bad: list[int]
 ):
     """All but the bad one arrive as they do from a good dataset; without `skip_bad` it is an error."""
     example = EXAMPLES[name]
     _, whole = converted(example.write(tmp_path / "good"))
-    src = example.write(tmp_path / "bad", spoil)
+    src = example.write(tmp_path / "bad", change)
     if damage is not None:
         damage(example.file(src))
     with pytest.raises(FormatError) as error:
@@ -136,7 +138,7 @@ def test_a_bad_picture_costs_its_episode(tmp_path: Path):
     column[-1]["bytes"] = column[-1]["bytes"][:-30]
     at = tables[1].schema.get_field_index("observation.images.top")
     kind = tables[1].schema.field(at).type
-    spoilt = tables[1].set_column(at, "observation.images.top", spoilt_files.pa.array(column, kind))
+    spoilt = tables[1].set_column(at, "observation.images.top", pa.array(column, kind))
     test_lerobot.save(spoilt, src / "data/chunk-000/episode_000001.parquet")
     report, found = converted(src)
     assert [one["unit"] for one in report.skipped] == [1]
@@ -157,7 +159,7 @@ def test_a_shard_goes_on_after_a_bad_record(tmp_path: Path):
     info["splits"][0]["shardLengths"] = ["4", "6"]
     (src / "dataset_info.json").write_text(json.dumps(info))
     _, whole = converted(src, "whole")
-    spoilt_files.flip_record(0)(src / names[0])
+    spoil.flip_record(0)(src / names[0])
     last = len(rlds_files.example_bytes(rlds_files.flat(records[-1]))) + 16
     (src / names[1]).write_bytes((src / names[1]).read_bytes()[: -last - 20])  # the last two
     report, found = converted(src)
@@ -187,7 +189,7 @@ def test_files_of_many_are_left_out(tmp_path: Path):
     src.mkdir()
     for number in range(3):
         test_ogbench.save(src / f"toy-v0-00{number}.npz", test_ogbench.arrays(seed=number))
-    spoilt_files.flip_member("actions")(src / "toy-v0-001.npz")
+    spoil.flip_member("actions")(src / "toy-v0-001.npz")
     report, found = converted(src)
     assert len(report.skipped) == 1
     assert "toy-v0-001.npz" in report.skipped[0]["why"]
@@ -227,7 +229,7 @@ def test_workers_and_a_stop_leave_out_the_same(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(block, "BLOCK_BYTES", 4096)
     ends = tuple(range(99, 1600, 100))
     src = d4rl_files.write(tmp_path / "toy.hdf5", d4rl_files.columns(1600, terminals=ends, timeouts=()))
-    spoilt_files.flip_chunk("observations")(src)
+    spoil.flip_chunk("observations")(src)
     small = {"skip_bad": True, "share_bytes": 8 << 10}
     report = convert(src, tmp_path / "one", **small)
     assert (report.num_episodes, [(one["unit"], one["count"]) for one in report.skipped]) == (15, [(8, 1)])

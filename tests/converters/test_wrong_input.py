@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spoilt_files import EXAMPLES, Example
+from spoil import Example
+from spoilt_files import EXAMPLES
 from strongbax.converters import convert
 from strongbax.converters.formats import FORMATS, find_format
 from strongbax.vault.vault import Vault
