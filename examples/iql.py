@@ -3,6 +3,7 @@
 python examples/publish.py        # the two datasets, see there
 python examples/iql.py            # five seeds on each, some three minutes on two cores
 python examples/iql.py --quick    # a look, in seconds: the numbers mean nothing
+python examples/iql.py runs/published-7 runs/fetched-7    # on the datasets of another run
 
 Cloning does what was done; implicit Q-learning (Kostrikov et al. 2022, "Offline Reinforcement Learning with
 Implicit Q-Learning", equations 5 to 7) weighs it by how good it was. Its expectile 0.7, temperature 3,
@@ -13,6 +14,7 @@ their rate, the batch and the number of updates are chosen for minutes on two co
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -123,11 +125,12 @@ def compare(vault: Vault, updates: int) -> None:
         print(f"  {name:<11} {said}   {time.perf_counter() - begin:.0f} s", flush=True)
 
 
-def main(quick: bool) -> None:
+def main(quick: bool, places: list[Path]) -> None:
     """Compares the learners on each dataset."""
     for name in DATASETS[:1] if quick else DATASETS:
-        compare(fetched(name), 20 if quick else UPDATES)
+        compare(fetched(name, *places), 20 if quick else UPDATES)
 
 
 if __name__ == "__main__":
-    main(quick="--quick" in sys.argv)
+    words = [word for word in sys.argv[1:] if word != "--quick"]
+    main("--quick" in sys.argv, [Path(word) for word in words])
