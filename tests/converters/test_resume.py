@@ -323,7 +323,7 @@ def kill_later(path: Path, target: Path, workers: int, known: int, chance: rando
     """Kills a conversion a moment after it made one more share; says whether it did not come to its end."""
     process = start(path, target, workers)
     wait_until(lambda: process.poll() is not None or len(records(target)) > known or target.exists())
-    time.sleep(chance.uniform(0, 0.4))
+    time.sleep(chance.uniform(0, 0.3))
     helpers = children(process.pid)
     process.kill()
     process.communicate()
@@ -335,7 +335,7 @@ def kill_later(path: Path, target: Path, workers: int, known: int, chance: rando
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_again_and_again(tmp_path: Path, workers: int):
     """However often, at whatever moments, it is killed, a share is made once, and the vault is the same."""
-    path = write(tmp_path / "file.hdf5", steps=12_000)
+    path = write(tmp_path / "file.hdf5", steps=5000)
     convert(path, tmp_path / "undisturbed", share_bytes=SHARE)
     chance, target, known = random.Random(workers), tmp_path / "v", dict[str, int]()
     kills = 0
