@@ -82,6 +82,7 @@ def state_of(
     for name, leaf in wanted_leaves:
         _check_leaf(name, leaf, values[name])
     if point.steps is not None:
+        _check_ring(template, point.steps, schema)
         values[_EXPERIENCE] = hang(schema, _experience(point, point.steps, snapshot, to_jax), treedef)
     paths, form = jax.tree_util.tree_flatten_with_path(template, is_leaf=_is_leaf(experience))
     leaves = [
@@ -177,6 +178,21 @@ def _check_names(wanted: set[str], kept: set[str]) -> None:
             "`buffer` must be the one whose state was kept, or one made alike: its state has "
             f"{sorted(wanted - kept) or 'nothing'} beside what was kept, and lacks "
             f"{sorted(kept - wanted) or 'nothing'}."
+        )
+
+
+def _check_ring(template: Any, steps: Steps, schema: Schema) -> None:
+    """Checks that a buffer's ring is as large as the one that was kept, but for axes of replicas."""
+    import jax
+
+    streams = schema.streams // math.prod(steps.axes)
+    axis = template.current_index.ndim
+    wanted_streams, capacity = jax.tree_util.tree_leaves(template.experience)[0].shape[axis : axis + 2]
+    if (wanted_streams, capacity) != (streams, steps.capacity):
+        raise ValueError(
+            f"`buffer` must have the sizes of the one whose state was kept, {streams} streams of "
+            f"{steps.capacity} steps: it has {wanted_streams} of {capacity}. Make it as it was made then; "
+            "`Vault.load(buffer)` fills a buffer of another size."
         )
 
 

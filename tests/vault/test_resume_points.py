@@ -46,6 +46,13 @@ def path(tmp_path):
     return tmp_path / "a.vault"
 
 
+def test_a_ring_of_another_size_is_refused(path):
+    """A state is not given back into a buffer that has room for more or fewer steps."""
+    other = strongbax.make_item_buffer(max_length=16, min_length=1, sample_batch_size=2, add_sequences=True)
+    with make(path) as vault, pytest.raises(ValueError, match=r"1 streams of 8 steps: it has 1 of 16"):
+        vault.restore(other)
+
+
 @pytest.mark.parametrize("keep", [1, 2, 3, 9])
 def test_the_newest_points_stay(path, keep):
     """As many resume points stay as asked for, each restorable by its number; nothing else is there."""
