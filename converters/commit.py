@@ -105,8 +105,10 @@ def commit(job: Job, *, overwrite: bool = False, tally: Tally | None = None) -> 
     shares = [share for number in range(job.num_shares) if (share := job.share(number)) is not None]
     readers = [ShareReader(job.vault, job.schema, share) for share in shares]
     nan = sum(map(_nan_returns, readers)) if job.schema.roles.reward is not None else 0
-    notes = job.order.notes + (
-        (f"Returns of {nan} episodes are NaN: a reward is, and is kept.",) if nan else ()
+    notes = (
+        job.origin.notes
+        + job.order.notes
+        + ((f"Returns of {nan} episodes are NaN: a reward is, and is kept.",) if nan else ())
     )
     facts = {**job.source.facts, "notes": list(notes), "nan_returns": nan, "skipped": list(job.skipped)}
     card = dict(job.source.card) | job.origin.to_card(job.order.form, job.order.given, facts)
@@ -120,7 +122,7 @@ def commit(job: Job, *, overwrite: bool = False, tally: Tally | None = None) -> 
     return ConversionReport(
         path=job.dst,
         format=job.order.form,
-        dataset_id=None if job.origin.entry is None else job.origin.entry.id,
+        dataset_id=job.origin.dataset_id,
         num_steps=tally.num_steps,
         num_episodes=tally.num_episodes,
         sha256=tally.leaves,

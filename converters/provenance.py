@@ -30,6 +30,22 @@ class Origin:
     entry: "DatasetEntry | None"
     same_bytes: bool | None
 
+    @property
+    def dataset_id(self) -> str | None:
+        """Of the dataset that it is; None where the catalogue knows that it has other bytes."""
+        return None if self.entry is None or self.same_bytes is False else self.entry.id
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is told of it where it is named like a dataset that it is not."""
+        if self.entry is None or self.same_bytes is not False:
+            return ()
+        told = (
+            f"The file has the name of {self.entry.id}, but not its SHA-256: it is read with that dataset's "
+            "horizon, and gets neither its id nor its licence, citation and scores."
+        )
+        return (told,)
+
     def to_card(self, form: str, options: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
         """Returns what the card says of the origin, JSON.
 
@@ -40,7 +56,7 @@ class Origin:
           options: of the conversion, as the user gave them.
           facts: of the source.
         """
-        entry = self.entry
+        entry = None if self.same_bytes is False else self.entry
         about: dict[str, Any] = {} if entry is None else _about(entry)
         return about | {
             "provenance": {

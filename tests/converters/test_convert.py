@@ -14,6 +14,7 @@ from resume_files import spoil
 from strongbax.converters import attached, commit, convert, job, share
 from strongbax.converters.d4rl_layout import LEAVES
 from strongbax.converters.job import Job
+from strongbax.datasets.catalogue import find
 from strongbax.vault.errors import AlreadyExistsError, CorruptionError, FormatError, NotFoundError
 from strongbax.vault.share import Share
 from strongbax.vault.vault import Vault
@@ -122,17 +123,28 @@ def test_the_card_says_where_the_vault_comes_from(tmp_path: Path):
 
 def test_a_published_file_is_recognised(tmp_path: Path):
     """The name of a published file brings id, horizon, licence, citation and scores into the card."""
-    report = convert(write(tmp_path / "hopper_medium-v2.hdf5", columns()), tmp_path / "v")
-    assert report.dataset_id == "D4RL/hopper/medium-v2"
+    report = convert(write(tmp_path / "ant_random_expert.hdf5", columns()), tmp_path / "v")
     with Vault.open(tmp_path / "v") as vault:
         card = vault.card
-    assert card["dataset_id"] == "D4RL/hopper/medium-v2"
+    entry = find(report.dataset_id)
+    assert entry.id == "D4RL/ant/random-expert-v0"
+    assert entry.sha256 is None  # else other bytes would not be taken for it
+    assert (card["dataset_id"], card["horizon"]) == (entry.id, entry.horizon)
+    assert (card["licence"], card["citation"]) == (entry.licence, entry.citation)
+    assert card["ref_max_score"] == entry.ref_max_score
+    assert card["provenance"]["matches_catalogue"] is None
+
+
+def test_a_name_alone_claims_nothing(tmp_path: Path):
+    """A file with a published file's name and other bytes gets its horizon, and not its id or licence."""
+    report = convert(write(tmp_path / "hopper_medium-v2.hdf5", columns()), tmp_path / "v")
+    with Vault.open(tmp_path / "v") as vault:
+        card = vault.card
+    assert report.dataset_id is None
+    assert report.notes[0].startswith("The file has the name of D4RL/hopper/medium-v2, but not its SHA-256")
+    assert not {"dataset_id", "licence", "citation", "ref_max_score"} & set(card)
     assert card["horizon"] == 1000
-    assert card["licence"] == "CC-BY-4.0"
-    assert "2004.07219" in card["citation"]
-    assert card["ref_max_score"] == 3234.3
-    # The name is right and the bytes are not: the card says so.
-    assert card["provenance"]["matches_catalogue"] is False
+    assert (card["provenance"]["matches_catalogue"], card["provenance"]["url"]) == (False, None)
 
 
 def test_an_unknown_file_claims_nothing(tmp_path: Path):
