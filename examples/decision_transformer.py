@@ -11,39 +11,22 @@ it, where the paper has three tokens. Two layers of width 32 with two heads, Ada
 """
 
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from cartpole import LIMIT, Tree, dense, fallen, fresh, move, network
 from jax import Array
 from publish import fetched
 from seeds import SEEDS, summary
 from strongbax import Vault
-from strongbax.vault import Episode
 
 WINDOW, WIDTH, LAYERS, HEADS = 20, 32, 2, 2
 UPDATES, BATCH, RATE = 2_000, 64, 1e-3
 TARGETS, EPISODES = (500, 250, 100), 20  # returns that are asked for; episodes of an evaluation, of each seed
 optimiser = optax.adam(RATE)
-
-
-def with_returns_to_go(vault: Vault, path: Path) -> Vault:
-    """Writes a vault with one leaf more: the rewards from each step to its episode's end, over `LIMIT`."""
-
-    def longer(episode: Episode) -> Episode:
-        to_go = np.cumsum(episode.steps["reward"][::-1])[::-1].astype(np.float32) / LIMIT
-        return Episode({name: episode.steps[name] for name in ("observation", "action")} | {"to_go": to_go})
-
-    example = {"observation": np.zeros(4, np.float32), "action": np.int32(0), "to_go": np.float32(0)}
-    with Vault.create(path, steps=example) as made:
-        made.append(longer(episode) for episode in vault)
-    return Vault.open(path)
 
 
 def start(key: Array) -> dict[str, Any]:
@@ -132,11 +115,11 @@ def train(vault: Vault, updates: int) -> Tree:
     """Trains a transformer a seed, each on windows of its own, out of one loader."""
     weights = jax.vmap(start)(jax.vmap(jax.random.key)(jnp.arange(SEEDS)))
     moments = jax.vmap(optimiser.init)(weights)
-    loader = vault.loader(SEEDS * BATCH, WINDOW, short="pad_left", seed=0)
+    leaves = ("observation", "action")
+    loader = vault.loader(SEEDS * BATCH, WINDOW, short="pad_left", return_to_go=1.0, leaves=leaves, seed=0)
     for _, sample in zip(range(updates), loader, strict=False):
-        shares = jax.tree.map(
-            lambda leaf: leaf.reshape(SEEDS, BATCH, *leaf.shape[1:]), (sample.experience, sample.mask)
-        )
+        steps = sample.experience | {"to_go": sample.return_to_go / LIMIT}
+        shares = jax.tree.map(lambda leaf: leaf.reshape(SEEDS, BATCH, *leaf.shape[1:]), (steps, sample.mask))
         weights, moments = learn(weights, moments, *shares)
     return weights
 
@@ -147,8 +130,7 @@ def main(quick: bool) -> None:
     best, mean = data.episodes["return"].max(), data.episodes["return"].mean()
     print(f"medium-replay-v0: mean return {mean:.1f}, greatest {best:.0f}", flush=True)
     begin = time.perf_counter()
-    with tempfile.TemporaryDirectory(dir=data.path.parent) as work:
-        weights = train(with_returns_to_go(data, Path(work) / "to_go.vault"), 3 if quick else UPDATES)
+    weights = train(data, 3 if quick else UPDATES)
     print(f"trained in {time.perf_counter() - begin:.0f} s; asked for, mean return of {EPISODES} episodes")
     for target in TARGETS[:1] if quick else TARGETS:
         keys = jax.random.split(jax.random.key(1), SEEDS)

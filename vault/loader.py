@@ -20,6 +20,7 @@ from .choices import checked_seed
 from .placement import box_of, check_jax, hang, put, to_device
 from .sample import WindowSample
 from .selected import Selected
+from .to_go import returns_to_go
 from .weights import weighed
 from .window_reader import WindowReader
 from .windows import Drawn, Short, checked, draw, draw_epoch, draw_grouped
@@ -38,6 +39,7 @@ class Plan:
     seed: int = 0
     shard: tuple[int, int] | Literal["process"] = (0, 1)
     next_observation: bool = False
+    return_to_go: float | None = None
     leaves: Sequence[str] | None = None
     prefetch: int = 2
     device: Any = None
@@ -70,7 +72,10 @@ class Loader:
         begin, end = _part(plan)
         self._box = box_of(plan.device, (end - begin, plan.window))
         self._rows = slice(begin + self._box.first[0], begin + self._box.first[1])
-        self._reader = WindowReader(selected, index, plan.leaves, next_observation=plan.next_observation)
+        to_go = None if plan.return_to_go is None else returns_to_go(selected, plan.return_to_go)
+        self._reader = WindowReader(
+            selected, index, plan.leaves, next_observation=plan.next_observation, to_go=to_go
+        )
         self._key = draws.key(checked_seed(plan.seed, "seed"))
         if plan.epochs and (self._grouped or index.total > draws.MAX_SHUFFLED):
             raise ValueError(
@@ -173,6 +178,7 @@ class Loader:
             indices=put(sample.indices.astype(jax.dtypes.canonicalize_dtype(np.int64)), device, box),
             next_observation=following,
             next_mask=None if sample.next_mask is None else put(sample.next_mask, device, box),
+            return_to_go=None if sample.return_to_go is None else put(sample.return_to_go, device, box),
         )
 
 

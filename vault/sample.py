@@ -21,6 +21,8 @@ class WindowSample:
       indices: `[N]`, the place of the window's first step in the view's stream; int64, int32 on a device.
       next_observation: by leaf name `[N, W, ...]`, what each step's action led to, if asked for; else None.
       next_mask: bool `[N, W]`, whether that is known; None where it was not asked for.
+      return_to_go: float32 `[N, W, ...]`, the rewards from each step to its episode's end, also those behind
+        the window, if asked for; else None.
     """
 
     experience: Any
@@ -29,3 +31,4 @@ class WindowSample:
     indices: Any
     next_observation: Any = None
     next_mask: Any = None
+    return_to_go: Any = None

@@ -39,6 +39,7 @@ class Sampled(Choices):
         seed: int = 0,
         shard: tuple[int, int] | Literal["process"] = (0, 1),
         next_observation: bool = False,
+        return_to_go: float | None = None,
         leaves: Sequence[str] | None = None,
         prefetch: int = 2,
         device: Any = None,
@@ -61,6 +62,8 @@ class Sampled(Choices):
           shard: `(i, n)`: of every batch the `i`-th of `n` parts, one for each process; `"process"`: by the
             number of the JAX process.
           next_observation: also give what each step led to.
+          return_to_go: a discount, to also give the rewards from each step to its episode's end. Takes one
+            read of all rewards, and 4 bytes of memory a step.
           leaves: names of leaves; all by default.
           prefetch: batches to prepare ahead, each by a thread.
           device: a JAX device or sharding; JAX's default by default. By a sharding, also over the devices of
@@ -88,6 +91,7 @@ class Sampled(Choices):
             seed,
             shard,
             next_observation,
+            return_to_go,
             leaves,
             prefetch,
             device,

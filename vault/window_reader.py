@@ -25,18 +25,25 @@ class WindowReader:
       index: which windows there are.
       leaves: names of leaves, or None for all.
       next_observation: whether to read what each step led to, too.
+      to_go: `[n, ...]`, the rewards still to come of each step of the view, or None.
 
     Raises:
       KeyError, ValueError: if there is no such leaf.
     """
 
     def __init__(
-        self, selected: Selected, index: WindowIndex, leaves: Sequence[str] | None, *, next_observation: bool
+        self,
+        selected: Selected,
+        index: WindowIndex,
+        leaves: Sequence[str] | None,
+        *,
+        next_observation: bool,
+        to_go: NpArray | None = None,
     ) -> None:
         self.selected, self.index, self.named = selected, index, leaves
         names = selected.schema.names if leaves is None else tuple(leaves)
         self.leaves = [selected.schema.leaf(name) for name in names]
-        self._next = next_observation
+        self._next, self._to_go = next_observation, to_go
 
     def read(self, drawn: Drawn) -> WindowSample:
         """Reads windows, leaves `[N, W, ...]`, dtypes as they were written.
@@ -52,13 +59,15 @@ class WindowReader:
         windows = self.selected.place(drawn.episode, drawn.first, steps, lead)
         values = [self._gathered(leaf, drawn.episode, windows, mask) for leaf in self.leaves]
         following = self._following(drawn, windows, mask) if self._next else (None, None)
+        indices, real = self.selected.starts[drawn.episode] + drawn.first, mask & drawn.counts[:, None]
         return WindowSample(
             experience=self._hung(values),
-            mask=mask & drawn.counts[:, None],
+            mask=real,
             step_in_episode=np.where(mask, drawn.first[:, None] + place, 0).astype(np.int32),
-            indices=self.selected.starts[drawn.episode] + drawn.first,
+            indices=indices,
             next_observation=following[0],
             next_mask=following[1],
+            return_to_go=None if self._to_go is None else _taken(self._to_go, indices[:, None] + place, real),
         )
 
     def values(self, experience: Any) -> dict[str, Any]:
@@ -101,3 +110,10 @@ class WindowReader:
         if self.named is not None:
             return dict(zip(self.named, values, strict=True))
         return self.selected.schema.tree.rebuild(values)
+
+
+def _taken(values: NpArray, at: NpArray, mask: NpArray) -> NpArray:
+    """Gives rows `[N, W, ...]`; zeros where there is no step."""
+    out = np.zeros((*mask.shape, *values.shape[1:]), values.dtype)
+    out[mask] = values[at[mask]]
+    return out

@@ -271,3 +271,31 @@ def test_sample_is_a_pytree(stores):
     doubled = jax.tree.map(lambda leaf: leaf, sample)
     assert same(doubled.indices, replace(sample).indices)
     assert end_to_end(stores[0][1])["reward"].shape == (44,)
+
+
+@pytest.mark.parametrize("discount", [1.0, 0.9, 0.0])
+def test_returns_to_go_reach_to_the_episodes_end(stores, discount):
+    """Each step's is the sum of its episode's rewards from there on, those behind the window too."""
+    parts = [stores[part] for part in (2, 0, 1)]
+    view, known = concat([view for view, _ in parts]), [episode for _, known in parts for episode in known]
+    wanted = {}
+    for number, episode in enumerate(known):
+        to_go = 0.0
+        for at, reward in reversed(list(enumerate(episode.steps["reward"].astype(np.float64)))):
+            to_go = wanted[number, at] = reward + discount * to_go
+    flat = np.array([wanted[key] for key in sorted(wanted)], np.float32)
+    loader = view.loader(64, 7, short="pad_left", epochs=True, return_to_go=discount, leaves=["reward"])
+    for step in range(loader.batches_an_epoch):
+        sample = loader.batch_numpy(step)
+        first = sample.mask.argmax(axis=1)
+        at = sample.indices[:, None] + np.arange(7) - first[:, None]
+        there = np.where(sample.mask, flat[np.where(sample.mask, at, 0)], 0)
+        np.testing.assert_allclose(sample.return_to_go, there, rtol=1e-6, atol=1e-6)
+    moved = loader.batch(0).return_to_go
+    assert (moved.dtype, bool((moved == loader.batch_numpy(0).return_to_go).all())) == (jnp.float32, True)
+
+
+def test_a_discount_that_is_none_is_refused(stores):
+    """A loader says at once that a discount must be one."""
+    with pytest.raises(ValueError, match=r"a discount from 0 to 1, or None: got 1\.5"):
+        stores[0][0].loader(2, 3, return_to_go=1.5)
