@@ -25,6 +25,8 @@ _OPTION = re.compile(r"`(format|horizon|overwrite|codec|fractions|offline|flush_
 _OTHERWISE = {
     "`entries()` lists all of them": "`strongbax list remote` lists all of them",
     "`dst` must": "DST must",
+    '`vault.write_card(vault.card | {"licence": …})`': "`strongbax describe PATH --set licence=…`",
+    "`table=False`": "`--no-table`",
     "Open it with `Vault.open(path, mode='a')`, choose": "Choose",
 }
 

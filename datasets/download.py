@@ -128,7 +128,7 @@ def _attempt(url: str, part: Part, progress: Progress, timeout: float) -> None:
         except StorageError:
             raise  # the disk's, not the network's
         except (OSError, http.client.HTTPException) as error:
-            raise _Broken(_say(error)) from None
+            raise _Broken(say(error)) from None
     _finish(part, resumed=start > 0)
 
 
@@ -189,7 +189,7 @@ def _finish(part: Part, *, resumed: bool) -> None:
     raise _Refused(wrong)
 
 
-def _say(error: Exception) -> str:
+def say(error: Exception) -> str:
     """Says in a few words what the network did."""
     reason = error.reason if isinstance(error, URLError) else error
     if isinstance(reason, TimeoutError):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 FILE = "episodes.parquet"
 MOST_ATTRIBUTES = 200  # columns made of attributes: a table that names a column an episode is none
 
+_WHAT = "The table of a publication, which `table=False` leaves out,"
 _LEFT_OUT = ("id", "stream", "start", "final_known")  # where the episodes lie in the vault
 _GROUP_ROWS = 1 << 16
 
@@ -35,8 +36,8 @@ def episode_parquet(table: "EpisodeTable") -> bytes:
       >>> pyarrow.parquet.read_table(io.BytesIO(data)).column("length").to_pylist()
       [5, 2]
     """
-    arrow = extra("pyarrow", "arrow", "The table of a publication")
-    parquet = extra("pyarrow.parquet", "arrow", "The table of a publication")
+    arrow = extra("pyarrow", "arrow", _WHAT)
+    parquet = extra("pyarrow.parquet", "arrow", _WHAT)
     columns: dict[str, Any] = {"episode": arrow.array(np.arange(len(table)))}
     for name in table.columns:
         if name not in _LEFT_OUT:

@@ -13,7 +13,7 @@ from ..vault.errors import NotFoundError, StorageError
 from ..vault.manifest import FILE
 from ..vault.pointer import Record, pinned_path, revision_path
 from .address import Address
-from .download import Patience, download
+from .download import Patience, download, say
 from .manifest import Entry, Manifest
 from .published import PublishedFile
 from .source import REQUESTS, Tell, tampered, unpublished
@@ -97,5 +97,5 @@ class WebSource:
                         return None
                     why = f"HTTP {error.code}"
             except (OSError, HTTPException) as error:
-                why = type(error).__name__
+                why = say(error)
         raise StorageError(f"Could not read {url!r}: {why}. Look at the network; try again later.")
