@@ -1,10 +1,14 @@
 """Strict JAX, eight CPU devices, hypothesis profiles: the ground that every test stands on."""
 
 import os
+import signal
 
 import hypothesis
 import jax
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell began this in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # and processes begun here inherit it
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")

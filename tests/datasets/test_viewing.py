@@ -23,7 +23,10 @@ def test_view_serves_until_ctrl_c(tmp_path):
         with urllib.request.urlopen(url + "zarr.json") as answer:
             assert b"strongbax" in answer.read()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        try:
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert (process.returncode, out, err) == (0, "Stopped.\n", "")
 
 
