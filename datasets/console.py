@@ -21,7 +21,7 @@ SHOWN_ITEMS = 6  # of an array in a table; JSON has all
 
 # How the library's messages name what is an option of the command line: `horizon=0` is --horizon 0.
 _ARGUMENT = re.compile(r"\b(format|horizon|overwrite)=(\w*)")
-_OPTION = re.compile(r"`(format|horizon|overwrite|codec|fractions|offline|flush_every)`")
+_OPTION = re.compile(r"`(format|horizon|overwrite|codec|fractions|offline|flush_every)`(?! of a card)")
 _OTHERWISE = {
     "`entries()` lists all of them": "`strongbax list remote` lists all of them",
     "`dst` must": "DST must",

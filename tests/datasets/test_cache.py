@@ -222,7 +222,7 @@ def test_of_two_processes_one_fetches(web, entry, tmp_path):
 
 MOMENTS = {
     "while it is downloaded": ".fetching/*/file-v0/*.part",
-    "while it is converted": ".fetching/*/.vault.converting-*/vault/zarr.json",
+    "while it is converted": ".fetching/*/.vault.converting/*/order.json",
     "while it is verified": ".fetching/*/vault/zarr.json",
     "when it is in its place": "Test/toy/file-v0/zarr.json",
 }

@@ -85,7 +85,7 @@ def test_pack_merge_split_filter_delete(vault, tmp_path, strongbax):
     ("arguments", "said"),
     [
         (("pack", "toy.vault", "toy.vault"), "--overwrite"),
-        (("pack", "toy.vault", "new", "--codec", "best"), "`codec` must be one of"),
+        (("pack", "toy.vault", "new", "--codec", "best"), "`--codec` must be one of"),
         (("pack", "none.vault", "new"), "is not a vault"),
         (("repair", "none.vault"), "no vault"),
         (("merge", "--out", "new", "none.vault"), "is not a vault"),

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from durable_history import HISTORIES, RingHistory
+from durable_history import CAPACITY, HISTORIES, RingHistory
 from strongbax.vault import NotFoundError, Vault
 
 
@@ -22,7 +23,12 @@ class State:
     priorities: Any
 
 
-BUFFER = SimpleNamespace(init=lambda step: State(step, *[np.zeros(())] * 3, np.zeros(500)))
+def _ring(step: Any) -> State:
+    slots = jax.tree.map(lambda leaf: jnp.zeros((3, CAPACITY, *leaf.shape), leaf.dtype), step)
+    return State(slots, *[np.zeros(())] * 3, np.zeros(500))
+
+
+BUFFER = SimpleNamespace(init=_ring)
 
 
 class CheckpointedHistory(RingHistory):
