@@ -17,7 +17,7 @@ from strongbax.vault import Vault
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def started(folder, name, rounds):
+def started(folder, name, rounds, seed=0):
     """The example in a process of its own; what one process compiled the next one finds."""
     environment = {
         **os.environ,
@@ -26,21 +26,22 @@ def started(folder, name, rounds):
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiles sooner; both runs compile alike
     }
-    command = [sys.executable, str(EXAMPLES / "resume.py"), str(folder / f"{name}.vault"), str(rounds)]
+    command = [sys.executable, str(EXAMPLES / "resume.py"), str(folder / f"{name}.vault")]
+    command += [str(rounds), str(seed)]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     )
 
 
-def finished(folder, name, rounds):
-    said, _ = (child := started(folder, name, rounds)).communicate(timeout=500)
+def finished(folder, name, rounds, seed=0):
+    said, _ = (child := started(folder, name, rounds, seed)).communicate(timeout=500)
     assert child.returncode == 0, said[-3000:]
     return said
 
 
-def killed(folder, name, rounds, moment, chance):
+def killed(folder, name, rounds, moment, chance, seed=0):
     """Starts the run and kills it some rounds later, in the midst of anything; from which round, at which."""
-    child = started(folder, name, rounds)
+    child = started(folder, name, rounds, seed)
     line = child.stdout.readline()
     begun = int(re.fullmatch(r"goes on from round (\d+)\n", line)[1])
     for _ in range(moment):
@@ -68,11 +69,11 @@ def ends(path):
         return bits(vault.restore(buffer)), steps, episodes
 
 
-def prove(folder, moments, rounds):
-    finished(folder, "never", rounds)
+def prove(folder, moments, rounds, seed=0):
+    finished(folder, "never", rounds, seed)
     chance = random.Random()
-    lives = [killed(folder, "often", rounds, moment, chance) for moment in moments]
-    finished(folder, "often", rounds)
+    lives = [killed(folder, "often", rounds, moment, chance, seed) for moment in moments]
+    finished(folder, "often", rounds, seed)
     for one, other in zip(ends(folder / "never.vault"), ends(folder / "often.vault"), strict=True):
         assert one == other
     return lives
@@ -92,3 +93,10 @@ def test_a_run_killed_twenty_times_ends_as_if_it_never_was(tmp_path):
     assert (gone[:-1] + 1 >= begun[1:]).all()  # a checkpoint may be there before its round is announced
     assert (gone[:-1] > begun[1:]).any()
     print(f"from which round each life went, and where it was killed: {lives}")
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("seed", range(5))
+def test_whole_runs_that_are_killed_learn_alike(tmp_path, seed):
+    """Of every seed: a whole run that is killed three times ends with the weights of one that never was."""
+    prove(tmp_path, moments=[150, 300, 450], rounds=2_000, seed=seed)
