@@ -89,7 +89,7 @@ $(ENGINES)/.done: pyproject.toml
 	@touch $@
 
 engines: $(ENGINES)/.done
-	$(ENGINES)/bin/python -m pytest -m heavy tests/converters/test_engines.py
+	$(ENGINES)/bin/python -m pytest -m heavy tests/converters/test_engines.py $(if $(ONLY),-k $(ONLY))
 
 lint: .venv/.lint
 	$(BIN)/ruff format --check .
